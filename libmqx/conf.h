@@ -1,0 +1,21 @@
+/* mqx.conf ($MQX_CONF, else /etc/mqx/mqx.conf): policies by queue name pattern. */
+#ifndef MQXI_CONF_H
+#define MQXI_CONF_H
+
+#include <stdint.h>
+
+#include "format.h"
+
+struct mqxi_policy {
+    uint32_t maxmsg;  /* for mq_open without attributes: 10 */
+    uint32_t msgsize; /* for mq_open without attributes: 8192 */
+    enum mqxi_durable durable;
+};
+
+/*
+ * What applies to the queue `name` (without slash).  No file: the defaults.
+ * -EINVAL: the file has an error, said on stderr with file and line.
+ */
+int mqxi_conf_policy(const char *name, struct mqxi_policy *out);
+
+#endif

@@ -1,0 +1,31 @@
+/* Queue names and the directories that hold everything. */
+#ifndef MQXI_NAMES_H
+#define MQXI_NAMES_H
+
+#include <limits.h>
+
+/*
+ * Check a queue's name and return it without its slash in *out.
+ * -EINVAL: no leading slash; -ENOENT: "/"; -EACCES: another slash, "/.", "/..";
+ * -ENAMETOOLONG: more than 255 bytes.  The same as Linux's mq_open.
+ */
+int mqxi_name_check(const char *name, const char **out);
+
+/* $MQX_DIR, else /run/mqx where it exists, else /dev/shm/mqx. */
+const char *mqxi_dir(void);
+
+/* Directories below it, made (mode 1777) when missing. */
+enum mqxi_place {
+    MQXI_QUEUES,  /* segments, named as their queues */
+    MQXI_FIFOS,   /* FIFOs, named after the inode number of their segment */
+    MQXI_CLIENTS, /* registries and mqxd's doorbells, named after a user id */
+    MQXI_GONE,    /* segments of unlinked durable queues that mqxd must still forget */
+    MQXI_TMP,     /* segments being built, where the file system has no O_TMPFILE */
+    MQXI_PLACES
+};
+/* path = directory / name (name may be ""); -ENAMETOOLONG. path: PATH_MAX bytes. */
+int mqxi_path(enum mqxi_place place, const char *name, char *path);
+/* Make the directories; 0 or -errno. */
+int mqxi_dirs_make(void);
+
+#endif

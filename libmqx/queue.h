@@ -1,0 +1,49 @@
+/*
+ * A queue as this process sees it: its mapping of the segment and a private
+ * copy of everything about it that must not be trusted from shared memory.
+ */
+#ifndef MQXI_QUEUE_H
+#define MQXI_QUEUE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "layout.h"
+
+struct mqxi_client;
+
+struct mqxi_queue {
+    struct mqxi_header *header; /* start of the mapping */
+    _Atomic uint64_t *ctl, *used, *dirty;
+    uint8_t *slots, *overflow;
+    struct mqxi_layout layout;
+    uint64_t ino;               /* of the segment file: which queue this is */
+    uid_t uid;                  /* owner and group of the segment file, at attach */
+    gid_t gid;
+    _Atomic uint32_t refs;      /* descriptors and blocked calls that use this struct */
+    _Atomic bool dead;          /* guard.c: the mapping is gone, only -EIO comes from it */
+    struct mqxi_queue *next;    /* thread.c: list of queues that await their unmapping */
+};
+
+static inline struct mqxi_slot *mqxi_slot(const struct mqxi_queue *q, uint32_t slot)
+{
+    return (struct mqxi_slot *)(q->slots + (uint64_t)slot * q->layout.stride);
+}
+
+/* Where a message of len bytes in this slot lies.  len must have been checked. */
+static inline uint8_t *mqxi_payload(const struct mqxi_queue *q, uint32_t slot, uint32_t len)
+{
+    return len <= MQXI_INLINE ? mqxi_slot(q, slot)->data : q->overflow + slot * q->layout.room;
+}
+
+static inline uint32_t mqxi_key_prio(uint64_t key)
+{
+    return MQXI_PRIO_MAX - 1 - (uint32_t)(key >> MQXI_SEQ_BITS);
+}
+
+static inline bool mqxi_ctl_ready(uint64_t ctl)
+{
+    return ctl != MQXI_CTL_FREE && !(ctl & MQXI_CTL_OWNED);
+}
+
+#endif

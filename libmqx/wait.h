@@ -1,0 +1,54 @@
+/* Event counters: how a process sleeps until another changed something. */
+#ifndef MQXI_WAIT_H
+#define MQXI_WAIT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "format.h"
+
+/* The count part of an event word: compare two of these to see whether something happened. */
+static inline uint32_t mqxi_event_count(uint32_t word)
+{
+    return word & ~MQXI_EVENT_SLEEPERS;
+}
+
+static inline uint32_t mqxi_event_read(_Atomic uint32_t *event)
+{
+    return mqxi_event_count(atomic_load_explicit(event, memory_order_acquire));
+}
+
+/* Slow half of mqxi_event_signal: somebody may be asleep.  Returns how many were woken. */
+int mqxi_event_wake(_Atomic uint32_t *event, bool all);
+
+/*
+ * Something happened: bump the counter, and wake one sleeper (or all) if there
+ * may be any.  A full memory barrier.  Returns how many sleepers were woken.
+ */
+static inline int mqxi_event_signal(_Atomic uint32_t *event, bool all)
+{
+    uint32_t old = atomic_fetch_add_explicit(event, MQXI_EVENT_STEP, memory_order_seq_cst);
+
+    return old & MQXI_EVENT_SLEEPERS ? mqxi_event_wake(event, all) : 0;
+}
+
+/*
+ * Sleep while the counter still shows seen (mqxi_event_read), for at most
+ * longest_ns, and not beyond the deadline (CLOCK_REALTIME; NULL: none).
+ * 0: it moved, or a spurious return, or longest_ns passed: look again.
+ * -ETIMEDOUT: the deadline passed.  -EINTR: a signal handler without
+ * SA_RESTART ran.  A cancellation point when cancel is set.
+ */
+int mqxi_event_sleep(_Atomic uint32_t *event, uint32_t seen, const struct timespec *deadline,
+                     uint64_t longest_ns, bool cancel);
+
+/*
+ * The same, but looks and yields for a moment before it sleeps.  peer_cpu: where
+ * the process that will signal ran last (a hint: on the same CPU, looking is useless).
+ */
+int mqxi_event_wait(_Atomic uint32_t *event, uint32_t seen, const struct timespec *deadline,
+                    uint64_t longest_ns, uint32_t peer_cpu, bool cancel);
+
+#endif
