@@ -14,8 +14,16 @@ struct mqxi_policy {
 
 /*
  * What applies to the queue `name` (without slash).  No file: the defaults.
- * -EINVAL: the file has an error, said on stderr with file and line.
+ * -EINVAL: the file has an error, said on stderr with file and line; -ENOMEM.
+ * Reads the file each time; thread-safe.
  */
 int mqxi_conf_policy(const char *name, struct mqxi_policy *out);
+
+/* Settings of mqxd itself, which stand before the first section. */
+struct mqxi_conf_mqxd {
+    uint32_t window_ms; /* how long changes of async queues may wait: 1 to 60000, 100 */
+};
+/* As mqxi_conf_policy, and looks at every line, whichever queue it is for. */
+int mqxi_conf_mqxd(struct mqxi_conf_mqxd *out);
 
 #endif

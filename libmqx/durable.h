@@ -2,22 +2,42 @@
 #ifndef MQXI_DURABLE_H
 #define MQXI_DURABLE_H
 
-#include <time.h>
-
 #include "queue.h"
 
-/* Is there a living mqxd for queues of this user? */
+/* Is there a living mqxd that serves queues of this user (the user's own, or root's)?  True where
+ * that cannot be told. */
 bool mqxi_mqxd_alive(uid_t uid);
 
 /* The slot changed (published or freed): mark it, and ring mqxd.  Engine's; only for queues
  * whose durable policy is not off.  Async-signal-safe, does not block. */
 void mqxi_durable_mark(struct mqxi_queue *q, uint32_t slot);
 
-/* Created, or about to be unlinked: ask mqxd to look at the directories again. */
+/* Created, or about to be unlinked, or its mode or policy changed: ask mqxd to look at the
+ * directories again.  Async-signal-safe, does not block. */
 void mqxi_durable_rescan(uid_t uid);
 
 /* Wait until the message `key` of this slot is on disk, or was received.  0, -EIO: no mqxd.
  * Not interrupted by signals: the message is already sent. */
 int mqxi_durable_wait(struct mqxi_queue *q, uint32_t slot, uint64_t key);
+
+/* One look, without waiting: is it on disk, or received, or the queue no longer durable?
+ * commit_event moves when that changes. */
+bool mqxi_durable_settled(const struct mqxi_queue *q, uint32_t slot, uint64_t key);
+
+/* The rest is shared with mqxd. */
+
+/* mqxd's two files in the clients directory. */
+#define MQXI_LOCK_FILE "mqxd" /* readable by all, empty: which mqxd lives */
+#define MQXI_BELL_FILE "bell" /* struct mqxi_doorbell, one page */
+int mqxi_mqxd_path(const char *file, uid_t uid, char *path);
+
+/* Bytes of the lock file that mqxd locks for writing: an open-file-description lock, which goes
+ * with the process.  Others may not write to the file and so cannot hold a write lock. */
+enum {
+    MQXI_LOCK_RUNS,  /* one mqxd a user and MQX_DIR */
+    MQXI_LOCK_SERVES /* what it had to restore is restored */
+};
+/* 1: held, 0: not, -errno: cannot be told. */
+int mqxi_mqxd_holds(uid_t uid, int byte);
 
 #endif

@@ -12,12 +12,12 @@
 /* A message that was taken and not yet consumed: its slot is ours, state taking. */
 struct mqxi_taken {
     uint32_t slot;
-    uint32_t len;        /* checked: at most msgsize */
+    uint32_t len; /* checked: at most msgsize */
     uint32_t prio;
     uint64_t key;
-    uint64_t owner;      /* who took it: engine's own */
+    uint64_t owner; /* who took it: engine's own */
     int64_t type;
-    uint32_t pid, uid;   /* of the sender */
+    uint32_t pid, uid; /* of the sender */
     uint64_t sent_ns;
     const uint8_t *data; /* in the segment; other processes of the queue's user could change it */
 };

@@ -75,6 +75,12 @@
 enum mqxi_kind { MQXI_KIND_POSIX = 1, MQXI_KIND_SYSV = 2 };
 enum mqxi_durable { MQXI_DURABLE_OFF = 0, MQXI_DURABLE_ASYNC = 1, MQXI_DURABLE_SYNC = 2 };
 
+/* header->dirty.  A changer sets MARKED, rings mqxd, and sets RUNG so that nobody else has to ring
+ * until mqxd looks: mqxd clears both and adds STEP before it reads the bitmap. */
+#define MQXI_DIRTY_MARKED 1u
+#define MQXI_DIRTY_RUNG   2u
+#define MQXI_DIRTY_STEP   4u
+
 struct mqxi_header {
     /* Written once, before the segment has a name. */
     uint64_t magic;
@@ -114,7 +120,7 @@ struct mqxi_header {
     /* Durability.  commit_event: bumped by mqxd after a commit that touched this queue, and by a
      * receiver who removed a message; senders of a sync queue sleep here. */
     _Atomic uint32_t commit_event;
-    _Atomic uint32_t dirty; /* set by who marked a slot, cleared by mqxd before it looks */
+    _Atomic uint32_t dirty; /* MQXI_DIRTY_*: has mqxd to look at the dirty bitmap? */
     uint8_t pad5[120];
 
     uint8_t room[256]; /* for what comes later: zero */
@@ -140,22 +146,22 @@ struct mqxi_node {
  */
 struct mqxi_slot {
     /* Rarely used: a cache line of its own. */
-    int64_t type;               /* System V message type */
-    _Atomic uint64_t disk_key;  /* mqxd: key of the message of this slot in the store, or 0 */
-    uint64_t not_before;        /* the rest is for what comes later, and is zero: delay, */
-    uint64_t expires;           /* time to live, */
-    uint64_t id;                /* duplicate suppression, */
-    uint64_t correlation;       /* request and reply, */
-    uint64_t lease_until;       /* leases */
-    uint32_t deliveries;        /* and retries */
+    int64_t type;              /* System V message type */
+    _Atomic uint64_t disk_key; /* mqxd: key of the message of this slot in the store, or 0 */
+    uint64_t not_before;       /* the rest is for what comes later, and is zero: delay, */
+    uint64_t expires;          /* time to live, */
+    uint64_t id;               /* duplicate suppression, */
+    uint64_t correlation;      /* request and reply, */
+    uint64_t lease_until;      /* leases */
+    uint32_t deliveries;       /* and retries */
     uint32_t flags;
     /* Every message. */
-    uint64_t key;         /* the control word's value while ready; survives the taking */
-    uint32_t len;         /* bytes */
-    uint32_t room;        /* overflow bytes whose pages exist; kept from message to message */
-    uint32_t pid;         /* of the sender */
-    uint32_t uid;         /* real user id of the sender */
-    uint64_t sent_ns;     /* CLOCK_REALTIME_COARSE */
+    uint64_t key;     /* the control word's value while ready; survives the taking */
+    uint32_t len;     /* bytes */
+    uint32_t room;    /* overflow bytes whose pages exist; kept from message to message */
+    uint32_t pid;     /* of the sender */
+    uint32_t uid;     /* real user id of the sender */
+    uint64_t sent_ns; /* CLOCK_REALTIME_COARSE */
     uint8_t data[];
 };
 
@@ -182,13 +188,18 @@ struct mqxi_registry {
 };
 
 /*
- * The doorbell of mqxd (bell file, one for each mqxd): what a process that
- * changed a durable queue touches to have it mirrored.
+ * The doorbell of mqxd (clients/bell-UID, of the user that mqxd runs as): what
+ * a process that changed a durable queue touches to have it mirrored.  Ringers
+ * leave MQXI_EVENT_SLEEPERS set, mqxd clears it when it is awake: so a ringer
+ * that is killed half way takes nobody's wake-up along.
  */
+#define MQXI_BELL_MAGIC   UINT64_C(0x316c6c65622d7871) /* "qx-bell1" */
+#define MQXI_BELL_VERSION 1u
+
 struct mqxi_doorbell {
     uint64_t magic;
     uint32_t version;
-    _Atomic uint32_t event; /* event counter: mqxd sleeps on it, changers bump it */
+    _Atomic uint32_t event;  /* event counter: mqxd sleeps on it, changers bump it */
     _Atomic uint32_t rescan; /* set by who created or unlinked a durable queue */
     uint8_t room[44];
 };

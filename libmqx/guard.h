@@ -4,7 +4,12 @@
 
 #include "queue.h"
 
-int mqxi_guard_add(struct mqxi_queue *q);
+/* Watch over the mapping of q until mqxi_guard_remove.  Async-signal-safe. */
+void mqxi_guard_add(struct mqxi_queue *q);
+/* Before q is unmapped. */
 void mqxi_guard_remove(struct mqxi_queue *q);
+
+/* Make pages exist that may not: 0, or -ENOSPC instead of a SIGBUS.  start: page-aligned. */
+int mqxi_guard_populate(void *start, size_t len);
 
 #endif

@@ -17,12 +17,12 @@ struct mqxi_queue {
     _Atomic uint64_t *ctl, *used, *dirty;
     uint8_t *slots, *overflow;
     struct mqxi_layout layout;
-    uint64_t ino;               /* of the segment file: which queue this is */
-    uid_t uid;                  /* owner and group of the segment file, at attach */
+    uint64_t ino; /* of the segment file: which queue this is */
+    uid_t uid;    /* owner and group of the segment file, at attach */
     gid_t gid;
-    _Atomic uint32_t refs;      /* descriptors and blocked calls that use this struct */
-    _Atomic bool dead;          /* guard.c: the mapping is gone, only -EIO comes from it */
-    struct mqxi_queue *next;    /* thread.c: list of queues that await their unmapping */
+    _Atomic uint32_t refs;   /* descriptors and blocked calls that use this struct */
+    _Atomic bool dead;       /* guard.c: the mapping is gone, only -EIO comes from it */
+    struct mqxi_queue *next; /* thread.c: list of queues that await their unmapping */
 };
 
 static inline struct mqxi_slot *mqxi_slot(const struct mqxi_queue *q, uint32_t slot)

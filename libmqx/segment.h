@@ -48,7 +48,10 @@ int mqxi_segment_list(int (*each)(const char *name, void *arg), void *arg);
 int mqxi_segment_reserve(struct mqxi_queue *q, uint32_t slot);
 /* The same for len bytes of a slot's overflow.  The caller owns the slot. */
 int mqxi_segment_reserve_overflow(struct mqxi_queue *q, uint32_t slot, uint32_t len);
-/* Give a large slot's overflow pages back to the system.  The caller owns the slot. */
+/* May the slot keep the overflow pages it has for its next message?  The caller owns the slot. */
+bool mqxi_segment_keeps_overflow(const struct mqxi_queue *q, uint32_t slot);
+/* Give the slot's overflow pages back to the system.  The caller owns the slot, and what is in it
+ * is consumed. */
 void mqxi_segment_trim_overflow(struct mqxi_queue *q, uint32_t slot);
 
 #endif

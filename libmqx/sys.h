@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define MQXI_SYS(...)                                                                              \
-    ({                                                                                             \
+    __extension__({                                                                                \
         int saved_ = errno;                                                                        \
         long r_ = syscall(__VA_ARGS__);                                                            \
         if (r_ == -1) {                                                                            \
@@ -49,9 +49,10 @@ struct mqxi_stat {
 static inline int mqxi_sys_stat(int dir, const char *path, struct mqxi_stat *out)
 {
     struct statx sx;
-    long r = MQXI_SYS(SYS_statx, dir, path, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS,
-                      &sx);
+    long r =
+        MQXI_SYS(SYS_statx, dir, path, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &sx);
 
+    *out = (struct mqxi_stat){0};
     if (r < 0)
         return (int)r;
     *out = (struct mqxi_stat){sx.stx_mode, sx.stx_uid, sx.stx_gid, sx.stx_ino, sx.stx_size};

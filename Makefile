@@ -1,0 +1,213 @@
+# mqx: all build rules.  GNU make.
+#
+#   make            everything that is installed, into build/
+#   make demo       see it work          make test     prove it
+#   make storm      the long proofs      make bench    against the kernel's queues
+#   make fuzz       damaged segments     make model    the index, model-checked
+#   make install    PREFIX, DESTDIR      make clean
+#
+#   SANITIZE=address,undefined or SANITIZE=thread build into folders of their own.
+#   B=folder chooses the build folder, CC and CFLAGS the compiler (CC=clang B=build-clang).
+#   V=1 shows the commands.
+
+VERSION := $(shell sed -n 's/.*define MQX_VERSION "\(.*\)"/\1/p' include/mqx.h)
+SOMAJOR := 0
+
+SANITIZE ?=
+B        ?= build$(if $(SANITIZE),-$(if $(findstring thread,$(SANITIZE)),tsan,asan))
+CFLAGS   ?= -O2 -g
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+
+bindir     := $(PREFIX)/bin
+libdir     := $(PREFIX)/lib
+includedir := $(PREFIX)/include
+mandir     := $(PREFIX)/share/man
+
+# --- flags ------------------------------------------------------------------------------------
+
+# 16-byte compare-and-swap is an instruction of its own on x86-64.
+ARCH := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),-mcx16)
+SAN  := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer \
+          $(if $(findstring undefined,$(SANITIZE)),-fno-sanitize-recover=undefined))
+
+# Unwind tables: a cancelled thread unwinds through our blocking calls.
+BASE := -std=gnu11 -Wall -Wextra -Wpedantic -Werror -D_GNU_SOURCE -pthread \
+        -fasynchronous-unwind-tables -fexceptions $(ARCH) $(SAN)
+# initial-exec: no allocation in the middle of a signal handler's first mq_send.
+OURS := $(BASE) -Iinclude -Ilibmqx
+LIB  := $(OURS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
+# Tests, benchmarks and examples are ordinary programs: the system's headers, no library of ours.
+PLAIN := $(BASE)
+
+FUSE_CFLAGS := $(shell pkg-config --cflags fuse3 2>/dev/null)
+FUSE_LIBS   := $(shell pkg-config --libs fuse3 2>/dev/null)
+# The static libinih (position-independent on Debian), so that a program that is run with our
+# library preloaded gets no other library with it.
+INIH := $(if $(wildcard $(shell $(CC) -print-file-name=libinih.a 2>/dev/null)),-l:libinih.a,-linih)
+
+comma := ,
+MAP := $(wildcard libmqx/libmqx.map)
+# nodelete: our signal handler and fork handlers must stay where they are.
+SHARED := -shared -Wl,-z,now -Wl,-z,nodelete -Wl,--exclude-libs,ALL \
+          $(if $(SANITIZE),,-Wl,--no-undefined) \
+          $(if $(MAP),-Wl$(comma)--version-script=$(MAP))
+
+# --- what is built from what -------------------------------------------------------------------
+
+sources = $(filter-out %_test.c,$(wildcard $(1)/*.c))
+objects = $(patsubst %.c,$(B)/obj/%.o,$(call sources,$(1)))
+tests   = $(patsubst $(1)/%.c,$(B)/test/%,$(wildcard $(1)/*_test.c))
+
+PROGRAMS := $(if $(wildcard cli/*.c),$(B)/bin/mqx) $(if $(wildcard fusefs/*.c),$(B)/bin/mqxfs) \
+            $(if $(wildcard mqxd/*.c),$(B)/bin/mqxd)
+LIBRARIES := $(B)/lib/libmqx.so $(B)/lib/libmqx.a $(B)/lib/libmqx_preload.so $(B)/mqx.pc
+UNITS    := $(foreach dir,libmqx fusefs mqxd cli,$(call tests,$(dir)))
+CRASH    := $(patsubst compat-tests/crash/%.c,$(B)/test/%,$(wildcard compat-tests/crash/*.c))
+POSIX    := $(if $(wildcard compat-tests/posix/*.c),$(B)/test/posix_compat)
+BENCH    := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
+FUZZERS  := $(patsubst fuzz/%.c,$(B)/fuzz/%,$(wildcard fuzz/*.c))
+MANUALS  := $(wildcard docs/*.[1-8])
+
+.PHONY: all everything deps demo test storm bench fuzz fuzzers model install uninstall clean format
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+all: $(PROGRAMS) $(LIBRARIES)
+everything: all $(UNITS) $(CRASH) $(POSIX) $(BENCH) $(EXAMPLES)
+
+# --- rules -------------------------------------------------------------------------------------
+
+# Other flags than last time: compile again.
+FLAGS := $(CC) $(CFLAGS) $(CPPFLAGS) $(LIB) $(LDFLAGS)
+$(B)/flags: force
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
+	    printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@
+.PHONY: force
+
+Q := $(if $(V),,@)
+define compile
+@mkdir -p $(@D) && echo "  CC    $<"
+$(Q)$(CC) $(1) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+endef
+define link
+@mkdir -p $(@D) && echo "  LINK  $@"
+$(Q)$(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1)
+endef
+
+$(B)/obj/libmqx/%_test.o: libmqx/%_test.c $(B)/flags
+	$(call compile,$(OURS))
+$(B)/obj/libmqx/%.o: libmqx/%.c $(B)/flags
+	$(call compile,$(LIB))
+$(B)/obj/fusefs/%.o: fusefs/%.c $(B)/flags
+	$(call compile,$(OURS) $(FUSE_CFLAGS))
+$(B)/obj/mqxd/%.o: mqxd/%.c $(B)/flags
+	$(call compile,$(OURS))
+$(B)/obj/cli/%.o: cli/%.c $(B)/flags
+	$(call compile,$(OURS))
+$(B)/obj/%.o: %.c $(B)/flags
+	$(call compile,$(PLAIN))
+
+LIBOBJ := $(call objects,libmqx)
+
+$(B)/lib/libmqx.a: $(LIBOBJ)
+	@mkdir -p $(@D) && rm -f $@ && echo "  AR    $@"
+	$(Q)$(AR) rcs $@ $^
+$(B)/lib/libmqx.so: $(LIBOBJ) $(MAP)
+	$(call link,$(SHARED) -Wl$(comma)-soname$(comma)libmqx.so.$(SOMAJOR) $(INIH))
+	@ln -sf libmqx.so $@.$(SOMAJOR)
+$(B)/lib/libmqx_preload.so: $(LIBOBJ) $(MAP)
+	$(call link,$(SHARED) -Wl$(comma)-soname$(comma)libmqx_preload.so $(INIH))
+pc = sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' mqx.pc.in
+$(B)/mqx.pc: mqx.pc.in Makefile
+	@mkdir -p $(@D)
+	$(Q)$(pc) >$@
+
+$(B)/bin/mqx: $(call objects,cli) $(B)/lib/libmqx.a
+	$(call link,$(INIH))
+$(B)/bin/mqxfs: $(call objects,fusefs) $(B)/lib/libmqx.a
+	$(call link,$(FUSE_LIBS) $(INIH))
+$(B)/bin/mqxd: $(call objects,mqxd) $(B)/lib/libmqx.a
+	$(call link,-llmdb $(INIH))
+
+# A unit test is linked with everything of its folder but main().
+$(call tests,libmqx): $(B)/test/%: $(B)/obj/libmqx/%.o $(B)/lib/libmqx.a
+	$(call link,-lcmocka $(INIH))
+define unit
+$$(call tests,$(1)): $$(B)/test/%: $$(B)/obj/$(1)/%.o $$(filter-out %/main.o,$$(call objects,$(1))) \
+                  $$(B)/lib/libmqx.a
+	$$(call link,-lcmocka $(2) $$(INIH))
+endef
+$(eval $(call unit,fusefs,$(FUSE_LIBS)))
+$(eval $(call unit,mqxd,-llmdb))
+$(eval $(call unit,cli,))
+
+$(B)/test/posix_compat: $(call objects,compat-tests/posix)
+	$(call link,-lcmocka)
+$(CRASH): $(B)/test/%: $(B)/obj/compat-tests/crash/%.o
+	$(call link,)
+$(B)/bench/%: $(B)/obj/bench/%.o
+	$(call link,-lm)
+$(B)/examples/%: $(B)/obj/examples/%.o
+	$(call link,)
+
+# The fuzzer sees the library's own branches: all of it is compiled for it, by clang.
+$(B)/fuzz/%: fuzz/%.c $(wildcard libmqx/*.[ch]) $(wildcard include/*.h)
+	@mkdir -p $(@D) && echo "  FUZZ  $@"
+	$(Q)clang $(filter-out $(SAN),$(LIB)) -O1 -g -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=undefined -o $@ $< $(call sources,libmqx) $(INIH)
+fuzzers: $(FUZZERS)
+
+# --- what people ask for -------------------------------------------------------------------------
+
+export B SANITIZE CC
+
+deps:
+	@scripts/deps.sh
+
+# The rest of these run make again: the compiler may not have been there when this one started.
+demo: deps
+	+@$(MAKE) --no-print-directory all $(B)/examples/producer $(B)/examples/consumer
+	@BUILD=$(B) scripts/demo.sh
+test: deps
+	+@$(MAKE) --no-print-directory everything $(if $(shell command -v clang),fuzzers)
+	@BUILD=$(B) compat-tests/run.sh
+storm: deps
+	+@$(MAKE) --no-print-directory all $(CRASH)
+	@BUILD=$(B) compat-tests/run.sh storm
+bench: all $(BENCH)
+	$(B)/bench/bench --preload $(B)/lib/libmqx_preload.so $(BENCHFLAGS)
+fuzz: fuzzers
+	@BUILD=$(B) compat-tests/run.sh fuzz
+model:
+	@scripts/model.sh
+
+install: all
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir)/pkgconfig $(DESTDIR)$(includedir)/mqx
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(bindir)
+	install -m 644 $(B)/lib/libmqx.a $(DESTDIR)$(libdir)
+	install -m 755 $(B)/lib/libmqx_preload.so $(DESTDIR)$(libdir)
+	install -m 755 $(B)/lib/libmqx.so $(DESTDIR)$(libdir)/libmqx.so.$(SOMAJOR)
+	ln -sf libmqx.so.$(SOMAJOR) $(DESTDIR)$(libdir)/libmqx.so
+	$(pc) >$(DESTDIR)$(libdir)/pkgconfig/mqx.pc
+	install -m 644 $(wildcard include/*.h) $(DESTDIR)$(includedir)/mqx
+	for page in $(MANUALS); do \
+	    install -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; \
+	done
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(bindir)/,mqx mqxd mqxfs) $(DESTDIR)$(libdir)/pkgconfig/mqx.pc \
+	    $(addprefix $(DESTDIR)$(libdir)/libmqx,.a .so .so.$(SOMAJOR) _preload.so)
+	rm -rf $(DESTDIR)$(includedir)/mqx
+	rm -f $(foreach page,$(MANUALS),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+
+clean:
+	rm -rf build build-asan build-tsan $(filter-out / . ..,$(B))
+
+format:
+	clang-format -i $(wildcard include/*.h */*.[ch] compat-tests/*/*.[ch])
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

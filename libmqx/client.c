@@ -1,0 +1,281 @@
+/*
+ * Client numbers.  A process takes one by locking a byte of the registry file,
+ * with a lock that belongs to the open file description: the kernel drops it
+ * when the process is gone, however it went, and anybody can ask whether it is
+ * held, across PID namespaces.
+ *
+ * The description must live exactly as long as the process's memory.  A
+ * descriptor would not do: programs close all of theirs when they become
+ * daemons, and children inherit them.  So we map a page of the file, which
+ * keeps the description alive after the descriptor is closed, and keep that
+ * mapping out of forked children.
+ *
+ * A number is used again after its holder died, with the next generation: an
+ * owner id (number and generation) never comes back, so what was seen to
+ * belong to a dead owner can be repaired without a race.
+ */
+#include "client.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "format.h"
+#include "names.h"
+#include "sys.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+#define MAGIC   UINT64_C(0x3174736e6c632d78) /* "x-clnst1" */
+#define VERSION 1u
+
+struct mqxi_identity *_Atomic mqxi_identities;
+
+static const size_t page_bytes =
+    (MQXI_IDENTITIES * sizeof(struct mqxi_identity) + MQXI_PAGE - 1) / MQXI_PAGE * MQXI_PAGE;
+
+static void wipe_in_child(void)
+{
+    struct mqxi_identity *page = atomic_load(&mqxi_identities);
+
+    for (unsigned i = 0; page && i < MQXI_IDENTITIES; i++) {
+        atomic_store(&page[i].owner, 0);
+        atomic_store(&page[i].user, 0);
+    }
+}
+
+static struct mqxi_identity *identities(void)
+{
+    struct mqxi_identity *page = atomic_load(&mqxi_identities), *expected = NULL;
+    long made;
+
+    if (page)
+        return page;
+    made = MQXI_SYS(SYS_mmap, NULL, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                    -1, 0);
+    if (made < 0)
+        return NULL;
+    page = (struct mqxi_identity *)made;
+    /* Where the kernel cannot wipe it (before 4.14), fork's handlers do; clone() without them
+     * would then share our identity with the child. */
+    if (MQXI_SYS(SYS_madvise, made, page_bytes, MADV_WIPEONFORK) < 0)
+        pthread_atfork(NULL, NULL, wipe_in_child);
+    if (atomic_compare_exchange_strong(&mqxi_identities, &expected, page))
+        return page;
+    MQXI_SYS(SYS_munmap, made, page_bytes);
+    return expected;
+}
+
+static struct mqxi_identity *find(uid_t user)
+{
+    struct mqxi_identity *page = identities();
+
+    for (unsigned i = 0; page && i < MQXI_IDENTITIES; i++) {
+        struct mqxi_identity *e = &page[(user + i) % MQXI_IDENTITIES];
+        uint64_t seen = 0;
+
+        if (atomic_compare_exchange_strong(&e->user, &seen, (uint64_t)user + 1) ||
+            seen == (uint64_t)user + 1)
+            return e;
+    }
+    return NULL;
+}
+
+static int registry_path(uid_t user, char *path)
+{
+    char name[16];
+
+    snprintf(name, sizeof(name), "%u", (unsigned)user);
+    return mqxi_path(MQXI_CLIENTS, name, path);
+}
+
+/* Open a user's registry, made when missing.  Size first, so that nobody maps beyond its end. */
+static int registry_open(uid_t user)
+{
+    char path[PATH_MAX];
+    int r = registry_path(user, path), fd;
+
+    if (r < 0)
+        return r;
+    fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd == -ENOENT) {
+        fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd == -EEXIST)
+            fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+        else if (fd >= 0 && (uid_t)MQXI_SYS(SYS_geteuid) != user)
+            MQXI_SYS(SYS_fchown, fd, user, -1); /* root, serving that user */
+    }
+    if (fd < 0)
+        return fd;
+    r = (int)MQXI_SYS(SYS_ftruncate, fd, (long)sizeof(struct mqxi_registry));
+    if (r < 0)
+        mqxi_sys_close(fd);
+    return r < 0 ? r : fd;
+}
+
+/* Lock a free number; returns it or -errno. */
+static int take_number(int fd, uint32_t pid)
+{
+    uint32_t start = pid * 2654435761u % MQXI_CLIENTS_MAX; /* spreads the first tries */
+
+    for (uint32_t i = 0; i < MQXI_CLIENTS_MAX; i++) {
+        uint32_t number = (start + i) % MQXI_CLIENTS_MAX;
+        struct flock lock = {.l_type = F_WRLCK, .l_start = number, .l_len = 1};
+        int r = mqxi_sys_fcntl(fd, F_OFD_SETLK, (long)&lock);
+
+        if (r == 0)
+            return (int)number;
+        if (r != -EAGAIN && r != -EACCES)
+            return r;
+    }
+    return -ENOSPC;
+}
+
+static uint64_t word_offset(uint32_t number)
+{
+    return offsetof(struct mqxi_registry, generation) + number * sizeof(uint64_t);
+}
+
+/* Begin the number's next generation.  The mapping made here holds the lock: it must not be given
+ * back while the process uses the owner id.  *mapping says where it is. */
+static int next_generation(int fd, uint32_t number, uint64_t *generation, void **mapping)
+{
+    uint64_t at = word_offset(number), g = 0;
+    long r = MQXI_SYS(SYS_pread64, fd, &g, sizeof(g), (long)at);
+
+    if (r < 0)
+        return (int)r;
+    if (++g > MQXI_GEN_MAX)
+        return -EBADMSG;
+    r = MQXI_SYS(SYS_pwrite64, fd, &g, sizeof(g), (long)at); /* ENOSPC comes from here, no SIGBUS */
+    if (r != (long)sizeof(g))
+        return r < 0 ? (int)r : -ENOSPC;
+    r = MQXI_SYS(SYS_mmap, NULL, MQXI_PAGE, PROT_READ, MAP_SHARED, fd, 0L);
+    if (r < 0)
+        return (int)r;
+    *mapping = (void *)r;
+    *generation = g;
+    return (int)MQXI_SYS(SYS_madvise, *mapping, MQXI_PAGE, MADV_DONTFORK);
+}
+
+static int registry_check(int fd)
+{
+    struct {
+        uint64_t magic;
+        uint32_t version;
+    } head = {0}, mine = {MAGIC, VERSION};
+    long r = MQXI_SYS(SYS_pread64, fd, &head, sizeof(head), 0L);
+
+    if (r < 0)
+        return (int)r;
+    if (head.magic == 0) { /* new; all write the same */
+        r = MQXI_SYS(SYS_pwrite64, fd, &mine, sizeof(mine), 0L);
+        return r < 0 ? (int)r : 0;
+    }
+    return head.magic == MAGIC && head.version == VERSION ? 0 : -EBADMSG;
+}
+
+static int take(uid_t user, uint32_t pid, uint64_t *owner, uint64_t *ino, void **mapping)
+{
+    struct mqxi_stat st = {0};
+    uint64_t generation = 0;
+    int fd = registry_open(user), r;
+
+    if (fd < 0)
+        return fd;
+    r = registry_check(fd);
+    if (r == 0)
+        r = mqxi_sys_stat(fd, "", &st);
+    *ino = st.ino;
+    if (r == 0)
+        r = take_number(fd, pid);
+    if (r >= 0) {
+        *owner = (uint64_t)r << MQXI_GEN_BITS;
+        r = next_generation(fd, (uint32_t)r, &generation, mapping);
+        *owner |= generation;
+    }
+    mqxi_sys_close(fd); /* the mapping keeps the lock */
+    return r;
+}
+
+struct mqxi_identity *mqxi_client_join(uid_t user, int *error)
+{
+    struct mqxi_identity *me = find(user);
+    uint64_t owner = 0, none = 0, ino = 0;
+    void *mapping = NULL;
+    uint32_t pid = (uint32_t)MQXI_SYS(SYS_getpid);
+    int r;
+
+    if (!me) {
+        *error = -ENOMEM;
+        return NULL;
+    }
+    if (atomic_load(&me->owner) != 0)
+        return me;
+    r = take(user, pid, &owner, &ino, &mapping);
+    if (r < 0) {
+        if (mapping)
+            MQXI_SYS(SYS_munmap, mapping, MQXI_PAGE);
+        *error = r;
+        return NULL;
+    }
+    atomic_store(&me->pid, pid);
+    atomic_store(&me->uid, (uint32_t)MQXI_SYS(SYS_getuid));
+    atomic_store(&me->ino, ino);
+    /* Another thread, or a handler that interrupted us, may have been faster: one number a
+     * process is enough. */
+    if (!atomic_compare_exchange_strong(&me->owner, &none, owner))
+        MQXI_SYS(SYS_munmap, mapping, MQXI_PAGE);
+    return me;
+}
+
+void mqxi_client_renew(uid_t user)
+{
+    struct mqxi_identity *me = find(user);
+    uint64_t owner = me ? atomic_load(&me->owner) : 0;
+    struct mqxi_stat st = {0};
+    char path[PATH_MAX];
+
+    if (owner == 0 || registry_path(user, path) < 0)
+        return;
+    if (mqxi_sys_stat(AT_FDCWD, path, &st) < 0 || st.ino != atomic_load(&me->ino))
+        atomic_compare_exchange_strong(&me->owner, &owner, 0);
+}
+
+/* Does the lock that proves this owner's life exist?  Errors count as yes: nothing is taken from
+ * an owner that may be alive. */
+static bool holds_lock(int fd, uint64_t owner)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_start = (off_t)(owner >> MQXI_GEN_BITS), .l_len = 1};
+    uint64_t at = word_offset((uint32_t)(owner >> MQXI_GEN_BITS)), generation = 0;
+
+    if (mqxi_sys_fcntl(fd, F_OFD_GETLK, (long)&lock) < 0)
+        return true;
+    if (lock.l_type == F_UNLCK)
+        return false;
+    /* Locked, but perhaps by a later holder of the number.  One that has locked it and not yet
+     * written its generation makes the dead seem alive for a moment, never the reverse. */
+    if (MQXI_SYS(SYS_pread64, fd, &generation, sizeof(generation), (long)at) != sizeof(generation))
+        return true;
+    return generation == (owner & MQXI_GEN_MAX);
+}
+
+bool mqxi_client_alive(uid_t user, uint64_t owner)
+{
+    char path[PATH_MAX];
+    bool alive;
+    int fd;
+
+    if (owner >> MQXI_GEN_BITS >= MQXI_CLIENTS_MAX)
+        return false; /* no such number was ever given */
+    if (registry_path(user, path) < 0)
+        return true;
+    fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd < 0)
+        return fd != -ENOENT; /* no registry: nobody ever took a number in it */
+    alive = holds_lock(fd, owner);
+    mqxi_sys_close(fd);
+    return alive;
+}

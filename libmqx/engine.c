@@ -1,0 +1,440 @@
+/*
+ * Put and take.  A message is in exactly one place: its slot, whose control
+ * word says what it is.  Each operation claims a slot by compare-and-swap,
+ * works on it alone, and gives it on with one store, the commit point; all
+ * else (tree, bitmaps, events) follows from the control words.  So a process
+ * can be stopped or killed anywhere without keeping others from going on.
+ *
+ * The first MQXI_FRONT slots are scanned, those behind them are in the tree.
+ * Senders take the lowest free slot, so a queue that holds little never
+ * touches the tree.
+ */
+#include "engine.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <time.h>
+
+#include "client.h"
+#include "durable.h"
+#include "index.h"
+#include "segment.h"
+#include "wait.h"
+
+/* In a damaged or hostile segment something may look as if it changed all the time. */
+#define TRIES 1000000
+
+static uint64_t now_coarse(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME_COARSE, &t); /* a few ns; the kernel's own queues use it too */
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int vanished(const struct mqxi_queue *q)
+{
+    return atomic_load_explicit(&q->dead, memory_order_relaxed) ? -EIO : 0;
+}
+
+/* Hints are written only where they change, to leave the others' cache lines alone. */
+static void hint(_Atomic uint32_t *where, uint32_t value)
+{
+    if (atomic_load_explicit(where, memory_order_relaxed) != value)
+        atomic_store_explicit(where, value, memory_order_relaxed);
+}
+
+static bool claim(struct mqxi_queue *q, uint32_t slot, uint64_t owner)
+{
+    uint64_t free = MQXI_CTL_FREE;
+
+    return atomic_compare_exchange_strong_explicit(&q->ctl[slot], &free, MQXI_CTL_FILLING | owner,
+                                                   memory_order_acq_rel, memory_order_relaxed);
+}
+
+static int claim_in_front(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
+{
+    for (uint32_t i = 0; i < q->layout.front; i++)
+        if (atomic_load_explicit(&q->ctl[i], memory_order_acquire) == MQXI_CTL_FREE &&
+            claim(q, i, owner)) {
+            *slot = i;
+            return 0;
+        }
+    return -EAGAIN;
+}
+
+/* Claim a slot whose bit in this word of the used bitmap is clear. */
+static int claim_in_word(struct mqxi_queue *q, uint32_t word, uint32_t slots, uint64_t owner,
+                         uint32_t *slot)
+{
+    uint64_t free = ~atomic_load_explicit(&q->used[word], memory_order_acquire);
+
+    for (; free; free &= free - 1) {
+        uint32_t bit = (uint32_t)__builtin_ctzll(free), i = word * 64 + bit;
+
+        if (i >= slots)
+            break;
+        if (!claim(q, i, owner))
+            continue; /* a bit is a hint; its owner clears or sets it */
+        /* Only while the slot is ours: a late clear or set by another would lose it. */
+        atomic_fetch_or_explicit(&q->used[word], UINT64_C(1) << bit, memory_order_acq_rel);
+        hint(&q->header->free_word, word);
+        *slot = i;
+        return 0;
+    }
+    return -EAGAIN;
+}
+
+/* Behind the front: the used bitmap, from the hint on and round, then slots never used before. */
+static int claim_behind(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
+{
+    for (int i = 0; i < TRIES; i++) {
+        uint32_t slots = atomic_load_explicit(&q->header->reserved, memory_order_acquire);
+        uint32_t start = atomic_load_explicit(&q->header->free_word, memory_order_relaxed), words;
+        int r;
+
+        if (slots > q->layout.maxmsg)
+            return -EBADMSG;
+        words = (slots + 63) / 64;
+        if (start < 1 || start >= words)
+            start = 1;
+        for (uint32_t w = start; w < words; w++)
+            if (claim_in_word(q, w, slots, owner, slot) == 0)
+                return 0;
+        for (uint32_t w = 1; w < start; w++)
+            if (claim_in_word(q, w, slots, owner, slot) == 0)
+                return 0;
+        if (slots == q->layout.maxmsg)
+            return -EAGAIN;
+        r = mqxi_segment_reserve(q, slots);
+        if (r < 0)
+            return r;
+        hint(&q->header->free_word, slots / 64);
+    }
+    return -EBADMSG;
+}
+
+static int claim_free(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
+{
+    for (int i = 0; i < TRIES; i++) {
+        uint32_t freed = mqxi_event_read(&q->header->send_event);
+        int r = -EAGAIN;
+
+        /* free_word 0: the front may have room. */
+        if (atomic_load_explicit(&q->header->free_word, memory_order_relaxed) == 0)
+            r = claim_in_front(q, owner, slot);
+        if (r == -EAGAIN && q->layout.levels > 0)
+            r = claim_behind(q, owner, slot);
+        if (r == -EAGAIN)
+            r = claim_in_front(q, owner, slot);
+        if (r != -EAGAIN)
+            return r;
+        /* Full only if nothing was freed while we looked: a slot that we had passed may have
+         * become free before one that we still saw free was claimed. */
+        if (mqxi_event_read(&q->header->send_event) == freed)
+            return -EAGAIN;
+    }
+    return -EBADMSG;
+}
+
+/* The slot is free again; the caller owns it.  The store is the commit point. */
+static void release(struct mqxi_queue *q, uint32_t slot)
+{
+    atomic_store_explicit(&q->ctl[slot], MQXI_CTL_FREE, memory_order_release);
+    if (slot >= q->layout.front)
+        atomic_fetch_and_explicit(&q->used[slot / 64], ~(UINT64_C(1) << slot % 64),
+                                  memory_order_acq_rel);
+    if (slot / 64 < atomic_load_explicit(&q->header->free_word, memory_order_relaxed))
+        hint(&q->header->free_word, slot / 64);
+}
+
+static int fill(struct mqxi_queue *q, uint32_t slot, const void *data, uint32_t len,
+                const struct mqxi_identity *me, int64_t type)
+{
+    struct mqxi_slot *s = mqxi_slot(q, slot);
+
+    if (len > MQXI_INLINE) {
+        int r = mqxi_segment_reserve_overflow(q, slot, len);
+
+        if (r < 0)
+            return r;
+    }
+    s->type = type;
+    s->len = len;
+    s->pid = atomic_load_explicit(&me->pid, memory_order_relaxed);
+    s->uid = atomic_load_explicit(&me->uid, memory_order_relaxed);
+    s->sent_ns = now_coarse();
+    memcpy(mqxi_payload(q, slot, len), data, len);
+    return 0;
+}
+
+/* Make a filled slot a message.  Returns its key, or 0 if the segment is damaged. */
+static uint64_t publish(struct mqxi_queue *q, uint32_t slot, uint32_t prio)
+{
+    struct mqxi_header *h = q->header;
+    uint64_t sequence = atomic_fetch_add_explicit(&h->sequence, 1, memory_order_seq_cst) + 1;
+    uint64_t key = (uint64_t)(MQXI_PRIO_MAX - 1 - prio) << MQXI_SEQ_BITS | sequence;
+
+    if (sequence >= MQXI_SEQ_MAX)
+        return 0;
+    mqxi_slot(q, slot)->key = key;
+    /* The commit point.  Release: who sees the key sees the message. */
+    atomic_store_explicit(&q->ctl[slot], key, memory_order_release);
+    return key;
+}
+
+/* What follows from a message that is there (or there again): tree, mirror, event. */
+static int announce(struct mqxi_queue *q, uint32_t slot, uint64_t key)
+{
+    struct mqxi_header *h = q->header;
+    int r = slot >= q->layout.front ? mqxi_index_insert(q, slot, key) : 0;
+
+    if (atomic_load_explicit(&h->durable, memory_order_relaxed) != MQXI_DURABLE_OFF)
+        mqxi_durable_mark(q, slot);
+    mqxi_event_signal(&h->recv_event, false);
+    return r;
+}
+
+int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio, int64_t type,
+             uint32_t *slot_out, uint64_t *key_out)
+{
+    struct mqxi_identity *me;
+    uint64_t owner, key;
+    uint32_t slot = 0;
+    int r = vanished(q);
+
+    if (r == 0 && len > q->layout.msgsize)
+        r = -EMSGSIZE;
+    if (r < 0)
+        return r;
+    do { /* again only in a child that was forked by a signal handler right in here */
+        me = mqxi_client_self(q->uid, &r);
+        if (!me)
+            return r;
+        owner = atomic_load_explicit(&me->owner, memory_order_relaxed);
+        r = claim_free(q, owner, &slot);
+        if (r < 0)
+            return vanished(q) ? -EIO : r;
+        r = fill(q, slot, data, len, me, type);
+    } while (atomic_load_explicit(&me->owner, memory_order_relaxed) != owner);
+    key = r == 0 ? publish(q, slot, prio) : 0;
+    if (key == 0) {
+        release(q, slot);
+        mqxi_event_signal(&q->header->send_event, false);
+        return r < 0 ? r : -EBADMSG;
+    }
+    atomic_store_explicit(&q->header->last_send_ns, mqxi_slot(q, slot)->sent_ns,
+                          memory_order_relaxed);
+    hint(&q->header->send_cpu, (uint32_t)sched_getcpu());
+    r = announce(q, slot, key);
+    if (slot_out)
+        *slot_out = slot;
+    if (key_out)
+        *key_out = key;
+    return vanished(q) ? -EIO : r;
+}
+
+/* Is anything in these eight slots, a cache line of control words? */
+static bool any(_Atomic uint64_t *ctl)
+{
+    uint64_t all = 0;
+
+    for (int i = 0; i < 8; i++)
+        all |= atomic_load_explicit(&ctl[i], memory_order_relaxed);
+    return all != MQXI_CTL_FREE;
+}
+
+/* The smallest key in the front.  Minus one, a free word (0) is the largest number, and an owned
+ * one (bit 63) larger than every key: the minimum alone decides. */
+static struct mqxi_first scan_front(const struct mqxi_queue *q)
+{
+    uint64_t least = UINT64_MAX;
+    uint32_t slot = 0, end = q->layout.front;
+
+    for (uint32_t i = 0; i < end; i++) {
+        uint64_t v;
+
+        if (i % 8 == 0)
+            while (i + 8 <= end && !any(&q->ctl[i]))
+                i += 8;
+        if (i == end)
+            break;
+        v = atomic_load_explicit(&q->ctl[i], memory_order_relaxed) - 1;
+        if (v < least) {
+            least = v;
+            slot = i;
+        }
+    }
+    atomic_thread_fence(memory_order_acquire); /* the event counter is read after all of them */
+    return (struct mqxi_first){least < MQXI_CTL_OWNED - 1 ? least + 1 : 0, slot};
+}
+
+/* The smallest key of front and tree; key 0: none. */
+static int find_first(const struct mqxi_queue *q, struct mqxi_first *first)
+{
+    struct mqxi_first behind;
+    int r;
+
+    *first = scan_front(q);
+    if (q->layout.levels == 0)
+        return 0;
+    r = mqxi_index_first(q, &behind);
+    if (r == 0 && behind.key - 1 < first->key - 1)
+        *first = behind;
+    return r;
+}
+
+/* Claim the first message: ready -> taking. */
+static int claim_first(struct mqxi_queue *q, uint64_t owner, struct mqxi_first *first)
+{
+    for (int i = 0; i < TRIES; i++) {
+        uint32_t arrived = mqxi_event_read(&q->header->recv_event);
+        uint64_t newest = atomic_load_explicit(&q->header->sequence, memory_order_acquire), key;
+        int r = find_first(q, first);
+
+        if (r < 0)
+            return r;
+        /* While we looked, a message of higher priority may have gone into a slot that we had
+         * passed, and after it another into one that we then saw.  Nothing arrived, or what we
+         * found was being sent before we began: then whatever we missed was sent at the same
+         * time as what we found, and may come after it. */
+        if ((first->key == 0 || (first->key & MQXI_SEQ_MAX) > newest) &&
+            mqxi_event_read(&q->header->recv_event) != arrived)
+            continue;
+        if (first->key == 0)
+            return -EAGAIN;
+        key = first->key;
+        if (atomic_compare_exchange_strong_explicit(&q->ctl[first->slot], &key,
+                                                    MQXI_CTL_TAKING | owner, memory_order_acq_rel,
+                                                    memory_order_relaxed))
+            return first->slot >= q->layout.front ? mqxi_index_refresh(q, first->slot) : 0;
+        if (first->slot >= q->layout.front) { /* a ghost, or somebody was faster */
+            r = mqxi_index_refresh(q, first->slot);
+            if (r < 0)
+                return r;
+        }
+    }
+    return -EBADMSG;
+}
+
+static bool plausible(const struct mqxi_queue *q, const struct mqxi_taken *t, uint64_t stored_key)
+{
+    return stored_key == t->key && t->len <= q->layout.msgsize;
+}
+
+int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out)
+{
+    struct mqxi_first first;
+    struct mqxi_identity *me;
+    struct mqxi_slot *s;
+    int r = vanished(q);
+
+    if (r < 0)
+        return r;
+    me = mqxi_client_self(q->uid, &r);
+    if (!me)
+        return r;
+    out->owner = atomic_load_explicit(&me->owner, memory_order_relaxed);
+    r = claim_first(q, out->owner, &first);
+    if (r < 0)
+        return vanished(q) ? -EIO : r;
+    s = mqxi_slot(q, first.slot);
+    out->slot = first.slot;
+    out->key = first.key;
+    out->prio = mqxi_key_prio(first.key);
+    out->len = *(volatile uint32_t *)&s->len; /* read once: what is checked is what is used */
+    out->type = s->type;
+    out->pid = s->pid;
+    out->uid = s->uid;
+    out->sent_ns = s->sent_ns;
+    if (!plausible(q, out, s->key)) {
+        /* Damaged: no use to anybody, and must not block the others behind it. */
+        release(q, first.slot);
+        mqxi_event_signal(&q->header->send_event, false);
+        return vanished(q) ? -EIO : -EBADMSG;
+    }
+    out->data = mqxi_payload(q, first.slot, out->len);
+    return 0;
+}
+
+/* False in a child that was forked, by a signal handler, while its parent held the message: it is
+ * the parent's. */
+static bool still_mine(const struct mqxi_queue *q, const struct mqxi_taken *t)
+{
+    int error;
+    const struct mqxi_identity *me = mqxi_client_self(q->uid, &error);
+
+    return me && atomic_load_explicit(&me->owner, memory_order_relaxed) == t->owner;
+}
+
+int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
+{
+    struct mqxi_header *h = q->header;
+    uint32_t durable = atomic_load_explicit(&h->durable, memory_order_relaxed);
+
+    if (vanished(q))
+        return -EIO;
+    if (!still_mine(q, t))
+        return -ESTALE;
+    if (t->len > MQXI_INLINE && !mqxi_segment_keeps_overflow(q, t->slot)) {
+        /* Consumed from here on: repaired now, the slot becomes free instead of ready again. */
+        atomic_store_explicit(&q->ctl[t->slot], MQXI_CTL_FILLING | t->owner, memory_order_release);
+        mqxi_segment_trim_overflow(q, t->slot);
+    }
+    release(q, t->slot);
+    atomic_store_explicit(&h->last_recv_ns, now_coarse(), memory_order_relaxed);
+    hint(&h->recv_cpu, (uint32_t)sched_getcpu());
+    if (durable != MQXI_DURABLE_OFF)
+        mqxi_durable_mark(q, t->slot);
+    mqxi_event_signal(&h->send_event, false);
+    if (durable == MQXI_DURABLE_SYNC)
+        mqxi_event_signal(&h->commit_event, true); /* received counts as durable for its sender */
+    return vanished(q);
+}
+
+int mqxi_take_abort(struct mqxi_queue *q, const struct mqxi_taken *t)
+{
+    if (vanished(q))
+        return -EIO;
+    if (!still_mine(q, t))
+        return -ESTALE;
+    atomic_store_explicit(&q->ctl[t->slot], t->key, memory_order_release);
+    return announce(q, t->slot, t->key);
+}
+
+uint32_t mqxi_count(struct mqxi_queue *q)
+{
+    uint32_t slots = atomic_load_explicit(&q->header->reserved, memory_order_acquire), count = 0;
+
+    if (slots > q->layout.maxmsg)
+        slots = q->layout.maxmsg;
+    for (uint32_t i = 0; i < q->layout.front; i++) {
+        uint64_t ctl = atomic_load_explicit(&q->ctl[i], memory_order_acquire);
+
+        count += mqxi_ctl_ready(ctl) || (ctl & ~MQXI_CTL_OWNER) == MQXI_CTL_TAKING;
+    }
+    for (uint32_t w = 1; w < (slots + 63) / 64; w++)
+        count +=
+            (uint32_t)__builtin_popcountll(atomic_load_explicit(&q->used[w], memory_order_relaxed));
+    return count > q->layout.maxmsg ? q->layout.maxmsg : count;
+}
+
+uint64_t mqxi_bytes(struct mqxi_queue *q)
+{
+    uint32_t slots = atomic_load_explicit(&q->header->reserved, memory_order_acquire);
+    uint64_t bytes = 0;
+
+    if (slots > q->layout.maxmsg)
+        slots = q->layout.maxmsg;
+    for (uint32_t i = 0; i < slots; i++) {
+        uint64_t ctl = atomic_load_explicit(&q->ctl[i], memory_order_acquire);
+        uint32_t len;
+
+        if (!mqxi_ctl_ready(ctl) && (ctl & ~MQXI_CTL_OWNER) != MQXI_CTL_TAKING)
+            continue;
+        len = *(volatile uint32_t *)&mqxi_slot(q, i)->len;
+        bytes += len <= q->layout.msgsize ? len : 0;
+    }
+    return bytes;
+}

@@ -1,0 +1,203 @@
+/*
+ * The tree of minima (an f-array): leaves are control words, a node holds the
+ * smallest ready key below it, with its slot.  Nodes are changed only by
+ * 16-byte compare-and-swap, and every change bumps the node's version: a
+ * process that was stopped between reading a node's children and swapping in
+ * their minimum fails, whatever happened meanwhile.
+ *
+ * Who publishes or removes a key walks from its leaf to the root and repeats
+ * each level until its own swap succeeds; giving up earlier hides messages.
+ * A node may show a key that was taken meanwhile (a ghost); who meets one at
+ * the root refreshes that slot's path.
+ */
+#include "index.h"
+
+#include <errno.h>
+
+/* A damaged or hostile segment could keep us reading one node for ever; nobody else's progress
+ * can make us fail this often in a row. */
+#define TRIES 1000000
+
+__extension__ typedef unsigned __int128 pair_t __attribute__((may_alias));
+
+struct value {
+    uint64_t key, where;
+};
+
+static struct mqxi_node *node_at(const struct mqxi_queue *q, unsigned level, uint32_t n)
+{
+    return (struct mqxi_node *)((uint8_t *)q->header + q->layout.level[level]) + n;
+}
+
+/* Both halves of a node as they were at one moment: every change moves `where`. */
+static int read_node(struct mqxi_node *node, struct value *out)
+{
+    for (int i = 0; i < TRIES; i++) {
+        out->where = atomic_load_explicit(&node->where, memory_order_acquire);
+        out->key = atomic_load_explicit(&node->key, memory_order_acquire);
+        if (atomic_load_explicit(&node->where, memory_order_acquire) == out->where)
+            return 0;
+    }
+    return -EBADMSG;
+}
+
+static bool swap_node(struct mqxi_node *node, struct value from, uint64_t key, uint32_t slot)
+{
+    uint64_t version = (from.where >> MQXI_NODE_SLOT_BITS) + 1;
+    uint64_t where = version << MQXI_NODE_SLOT_BITS | slot;
+
+    /* key is the lower half: see struct mqxi_node; big-endian machines have it the other way. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return __sync_bool_compare_and_swap((pair_t *)node, (pair_t)from.where << 64 | from.key,
+                                        (pair_t)where << 64 | key);
+#else
+    return __sync_bool_compare_and_swap((pair_t *)node, (pair_t)from.key << 64 | from.where,
+                                        (pair_t)key << 64 | where);
+#endif
+}
+
+static uint32_t node_slot(uint64_t where)
+{
+    return (uint32_t)(where & ((1u << MQXI_NODE_SLOT_BITS) - 1));
+}
+
+/* The smallest ready key among the control words below leaf node n. */
+static struct mqxi_first leaf_minimum(const struct mqxi_queue *q, uint32_t n)
+{
+    uint32_t from = q->layout.front + n * MQXI_FANOUT, to = from + MQXI_FANOUT;
+    struct mqxi_first first = {0, 0};
+
+    if (to > q->layout.maxmsg)
+        to = q->layout.maxmsg;
+    for (uint32_t slot = from; slot < to; slot++) {
+        uint64_t ctl = atomic_load_explicit(&q->ctl[slot], memory_order_acquire);
+
+        /* Free (0) wraps round to the largest number, owned words have bit 63. */
+        if (ctl - 1 < first.key - 1 && mqxi_ctl_ready(ctl))
+            first = (struct mqxi_first){ctl, slot};
+    }
+    return first;
+}
+
+/* The smallest key among the child nodes of node n of a higher level. */
+static int inner_minimum(const struct mqxi_queue *q, unsigned level, uint32_t n,
+                         struct mqxi_first *first)
+{
+    uint32_t from = n * MQXI_FANOUT, to = from + MQXI_FANOUT;
+
+    if (to > q->layout.nodes[level - 1])
+        to = q->layout.nodes[level - 1];
+    *first = (struct mqxi_first){0, 0};
+    for (uint32_t i = from; i < to; i++) {
+        struct value v;
+
+        if (read_node(node_at(q, level - 1, i), &v) < 0)
+            return -EBADMSG;
+        if (v.key - 1 < first->key - 1)
+            *first = (struct mqxi_first){v.key, node_slot(v.where)};
+    }
+    return 0;
+}
+
+static int minimum(const struct mqxi_queue *q, unsigned level, uint32_t n, struct mqxi_first *first)
+{
+    if (level > 0)
+        return inner_minimum(q, level, n, first);
+    *first = leaf_minimum(q, n);
+    return 0;
+}
+
+int mqxi_index_first(const struct mqxi_queue *q, struct mqxi_first *out)
+{
+    struct value v;
+    int r = read_node(node_at(q, q->layout.levels - 1, 0), &v);
+
+    if (r < 0)
+        return r;
+    *out = (struct mqxi_first){v.key, node_slot(v.where)};
+    if (out->key && (out->slot < q->layout.front || out->slot >= q->layout.maxmsg))
+        return -EBADMSG;
+    return 0;
+}
+
+static int refresh_node(struct mqxi_queue *q, unsigned level, uint32_t n)
+{
+    struct mqxi_node *node = node_at(q, level, n);
+
+    for (int i = 0; i < TRIES; i++) {
+        struct mqxi_first first;
+        struct value old;
+
+        /* The node before its children: a change of a child that we do not see is followed by a
+         * swap of this node that makes ours fail. */
+        if (read_node(node, &old) < 0 || minimum(q, level, n, &first) < 0)
+            return -EBADMSG;
+        if (swap_node(node, old, first.key, first.slot))
+            return 0;
+    }
+    return -EBADMSG;
+}
+
+int mqxi_index_refresh(struct mqxi_queue *q, uint32_t slot)
+{
+    uint32_t n = (slot - q->layout.front) / MQXI_FANOUT;
+    int r = 0;
+
+    for (unsigned level = 0; r == 0 && level < q->layout.levels; level++, n /= MQXI_FANOUT)
+        r = refresh_node(q, level, n);
+    return r;
+}
+
+static int insert_into_node(struct mqxi_queue *q, unsigned level, uint32_t n, uint32_t slot,
+                            uint64_t key)
+{
+    struct mqxi_node *node = node_at(q, level, n);
+
+    for (int i = 0; i < TRIES; i++) {
+        struct mqxi_first first;
+        struct value old;
+
+        if (read_node(node, &old) < 0)
+            return -EBADMSG;
+        first = (struct mqxi_first){old.key, node_slot(old.where)};
+        if (old.key - 1 > key - 1)
+            first = (struct mqxi_first){key, slot};
+        /* Where a smaller key stands there too: a stalled refresh that has not seen ours would
+         * otherwise swap its older minimum in later. */
+        if (swap_node(node, old, first.key, first.slot))
+            return 0;
+    }
+    return -EBADMSG;
+}
+
+int mqxi_index_insert(struct mqxi_queue *q, uint32_t slot, uint64_t key)
+{
+    uint32_t n = (slot - q->layout.front) / MQXI_FANOUT;
+    int r = 0;
+
+    for (unsigned level = 0; r == 0 && level < q->layout.levels; level++, n /= MQXI_FANOUT)
+        r = insert_into_node(q, level, n, slot, key);
+    return r;
+}
+
+int mqxi_index_check(struct mqxi_queue *q, uint32_t slots)
+{
+    uint32_t below = slots - q->layout.front; /* things of the level below that were ever used */
+
+    for (unsigned level = 0; level < q->layout.levels; level++) {
+        below = (below + MQXI_FANOUT - 1) / MQXI_FANOUT;
+        for (uint32_t n = 0; n < below; n++) {
+            struct mqxi_first first;
+            struct value v;
+
+            if (read_node(node_at(q, level, n), &v) < 0 || minimum(q, level, n, &first) < 0)
+                return -EBADMSG;
+            if (first.key - 1 >= v.key - 1)
+                continue; /* equal, or a ghost, which receivers get rid of */
+            if (first.slot < q->layout.front || first.slot >= q->layout.maxmsg ||
+                mqxi_index_refresh(q, first.slot) < 0)
+                return -EBADMSG;
+        }
+    }
+    return 0;
+}

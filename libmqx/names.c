@@ -1,0 +1,75 @@
+/*
+ * From a queue's name to paths.  A queue is visible as a file of its own name,
+ * and any byte but '/' and NUL may stand in it, so what else we keep lies in
+ * directories beside that of the queues.
+ */
+#include "names.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sys.h"
+
+int mqxi_name_check(const char *name, const char **out)
+{
+    size_t len;
+
+    if (name[0] != '/')
+        return -EINVAL;
+    name++;
+    len = strnlen(name, PATH_MAX);
+    if (len == 0)
+        return -ENOENT;
+    if (len >= PATH_MAX)
+        return -ENAMETOOLONG;
+    /* Linux looks the name up as one component: the order of these two is its. */
+    if (strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return -EACCES;
+    if (len > NAME_MAX)
+        return -ENAMETOOLONG;
+    *out = name;
+    return 0;
+}
+
+const char *mqxi_dir(void)
+{
+    const char *dir = getenv("MQX_DIR");
+    struct mqxi_stat st;
+
+    if (dir && *dir)
+        return dir;
+    return mqxi_sys_stat(AT_FDCWD, "/run/mqx", &st) == 0 ? "/run/mqx" : "/dev/shm/mqx";
+}
+
+static const char *const places[MQXI_PLACES] = {"queues", "fifos", "clients", "gone", "tmp"};
+
+int mqxi_path(enum mqxi_place place, const char *name, char *path)
+{
+    int n = snprintf(path, PATH_MAX, "%s/%s/%s", mqxi_dir(), places[place], name);
+
+    return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+static int make(const char *path)
+{
+    int r = (int)MQXI_SYS(SYS_mkdirat, AT_FDCWD, path, 01777);
+
+    if (r == -EEXIST)
+        return 0;
+    /* Not by the mode above: the umask took bits from it. */
+    return r < 0 ? r : (int)MQXI_SYS(SYS_fchmodat, AT_FDCWD, path, 01777);
+}
+
+int mqxi_dirs_make(void)
+{
+    char path[PATH_MAX];
+    int r = make(mqxi_dir());
+
+    for (int i = 0; r == 0 && i < MQXI_PLACES; i++) {
+        r = mqxi_path(i, "", path);
+        if (r == 0)
+            r = make(path);
+    }
+    return r;
+}

@@ -1,0 +1,297 @@
+/*
+ * The part of <mqueue.h> that works on a descriptor: what Linux's mq_* check,
+ * in its order, and its errors; waiting.  The queue itself is the engine's.
+ */
+#include <pthread.h>
+#include <string.h>
+
+#include "durable.h"
+#include "engine.h"
+#include "handles.h"
+#include "posix.h"
+#include "repair.h"
+#include "sys.h"
+#include "thread.h"
+#include "wait.h"
+
+/* --- send and receive ------------------------------------------------------------------------- */
+
+/*
+ * How long a blocked call sleeps before it looks for itself.  First: before
+ * repair.c has looked at all slots for what dead processes left.  Claimed: when
+ * it saw slots that are being filled or emptied by processes that live: they
+ * may have died since.  Each grows with the queue (20 ns a slot), since looking
+ * does.
+ */
+#define FIRST_NS   UINT64_C(2000000)
+#define CLAIMED_NS UINT64_C(20000000)
+#define AGAIN_NS   UINT64_C(1000000000)
+#define SLOT_NS    UINT64_C(20)
+
+/* A send or a receive under way. */
+struct transfer {
+    ssize_t (*attempt)(struct transfer *t); /* without waiting; -EAGAIN: must wait */
+    const struct timespec *deadline;        /* or NULL */
+    struct mqxi_queue *q;
+    int fd;
+    unsigned token; /* of mqxi_op_enter */
+    /* Sending */
+    const char *msg;
+    uint32_t len, prio, slot;
+    uint64_t key;
+    /* Receiving */
+    char *buffer;
+    unsigned *prio_out;
+};
+
+static ssize_t attempt_send(struct transfer *t)
+{
+    return mqxi_put(t->q, t->msg, t->len, t->prio, 0, &t->slot, &t->key);
+}
+
+static ssize_t attempt_receive(struct transfer *t)
+{
+    struct mqxi_taken taken;
+    int r = mqxi_take(t->q, &taken);
+
+    if (r < 0)
+        return r;
+    memcpy(t->buffer, taken.data, taken.len);
+    if (t->prio_out)
+        *t->prio_out = taken.prio;
+    r = mqxi_take_commit(t->q, &taken);
+    return r < 0 ? r : (ssize_t)taken.len;
+}
+
+/* Where this call sleeps: the counter that whoever ends its waiting bumps. */
+static _Atomic uint32_t *event_of(const struct transfer *t)
+{
+    return t->attempt == attempt_send ? &t->q->header->send_event : &t->q->header->recv_event;
+}
+
+/* The thread was cancelled in its sleep: it may have been the one sleeper that a signal woke. */
+static void abandon(void *arg)
+{
+    struct transfer *t = arg;
+
+    mqxi_event_wake(event_of(t), false);
+    mqxi_queue_put(t->q);
+}
+
+/*
+ * Sleep, outside the engine; the caller holds a reference to the queue.  Where
+ * a signal handler leaves by siglongjmp, that reference is lost, and all that
+ * comes of it is that the queue stays mapped.
+ */
+static int sleep_outside(struct transfer *t, uint32_t seen, uint64_t longest_ns)
+{
+    struct mqxi_header *h = t->q->header;
+    uint32_t peer = atomic_load_explicit(t->attempt == attempt_send ? &h->recv_cpu : &h->send_cpu,
+                                         memory_order_relaxed);
+    int r;
+
+    mqxi_op_leave(t->token);
+    pthread_cleanup_push(abandon, t);
+    r = mqxi_event_wait(event_of(t), seen, t->deadline, longest_ns, peer, true);
+    pthread_cleanup_pop(0);
+    t->token = mqxi_op_enter();
+    return r;
+}
+
+/* Wait until the attempt succeeds, the deadline passes, or a signal handler ran. */
+static ssize_t wait_for(struct transfer *t)
+{
+    uint64_t looking = SLOT_NS * t->q->layout.maxmsg, longest = FIRST_NS + looking;
+    bool claims;
+    ssize_t r;
+
+    for (;;) {
+        /* Before the attempt: what changes after it failed must not be slept through. */
+        uint32_t seen = mqxi_event_read(event_of(t));
+
+        r = t->attempt(t);
+        if (r != -EAGAIN)
+            return r;
+        r = sleep_outside(t, seen, longest);
+        if (r < 0)
+            return r;
+        if (mqxi_event_read(event_of(t)) != seen) {
+            longest = FIRST_NS + looking;
+            continue;
+        }
+        /* Nothing for a while.  Is it because somebody died? */
+        r = mqxi_repair(t->q, &claims);
+        if (r < 0)
+            return r;
+        longest = claims ? CLAIMED_NS + looking : AGAIN_NS;
+    }
+}
+
+/* The first attempt failed with -EAGAIN: wait, where that is wanted. */
+static __attribute__((noinline)) ssize_t transfer_blocked(struct transfer *t)
+{
+    int flags = mqxi_sys_fcntl(t->fd, F_GETFL, 0);
+    ssize_t r = -EAGAIN;
+
+    if (flags < 0)
+        return -EBADF; /* closed with plain close() */
+    if (!(flags & O_NONBLOCK)) {
+        mqxi_queue_get(t->q);
+        r = wait_for(t);
+        mqxi_queue_put(t->q);
+    }
+    /* A program that only ever polls must also get what a dead process holds. */
+    if (r == -EAGAIN || r == -ETIMEDOUT) {
+        bool swept;
+        ssize_t again = -EAGAIN;
+
+        if (mqxi_repair_sometimes(t->q, &swept) == 0 && swept)
+            again = t->attempt(t);
+        if (again != -EAGAIN)
+            return again;
+    }
+    return r;
+}
+
+/* A sync queue: the message was sent, wait until it is on disk. */
+static __attribute__((noinline)) int transfer_durable(struct transfer *t)
+{
+    int r;
+
+    mqxi_queue_get(t->q);
+    mqxi_op_leave(t->token);
+    r = mqxi_durable_wait(t->q, t->slot, t->key);
+    t->token = mqxi_op_enter();
+    mqxi_queue_put(t->q);
+    return r;
+}
+
+static bool valid(const struct timespec *deadline)
+{
+    return !deadline ||
+           (deadline->tv_sec >= 0 && deadline->tv_nsec >= 0 && deadline->tv_nsec < 1000000000);
+}
+
+int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
+                  const struct timespec *deadline)
+{
+    struct transfer t;
+    unsigned access;
+    ssize_t r;
+
+    pthread_testcancel();
+    if (__builtin_expect(!valid(deadline) || prio >= MQXI_PRIO_MAX, 0))
+        return (int)mqxi_result(-EINVAL);
+    t.token = mqxi_op_enter();
+    r = mqxi_handle_get(fd, &t.q, &access);
+    if (r == 0 && !(access & MQXI_WRITE))
+        r = -EBADF;
+    else if (r == 0 && len > t.q->layout.msgsize)
+        r = -EMSGSIZE;
+    if (__builtin_expect(r == 0, 1)) {
+        t.attempt = attempt_send;
+        t.deadline = deadline;
+        t.fd = fd;
+        t.msg = msg;
+        t.len = (uint32_t)len;
+        t.prio = prio;
+        r = attempt_send(&t);
+        if (__builtin_expect(r == -EAGAIN, 0))
+            r = transfer_blocked(&t);
+        if (r == 0 &&
+            atomic_load_explicit(&t.q->header->durable, memory_order_relaxed) == MQXI_DURABLE_SYNC)
+            r = transfer_durable(&t);
+    }
+    mqxi_op_leave(t.token);
+    return (int)mqxi_result(r);
+}
+
+int mqx_send(mqd_t fd, const char *msg, size_t len, unsigned prio)
+{
+    return mqx_timedsend(fd, msg, len, prio, NULL);
+}
+
+ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
+                         const struct timespec *deadline)
+{
+    struct transfer t;
+    unsigned access;
+    ssize_t r;
+
+    pthread_testcancel();
+    if (__builtin_expect(!valid(deadline), 0))
+        return mqxi_result(-EINVAL);
+    t.token = mqxi_op_enter();
+    r = mqxi_handle_get(fd, &t.q, &access);
+    if (r == 0 && !(access & MQXI_READ))
+        r = -EBADF;
+    else if (r == 0 && len < t.q->layout.msgsize)
+        r = -EMSGSIZE;
+    if (__builtin_expect(r == 0, 1)) {
+        t.attempt = attempt_receive;
+        t.deadline = deadline;
+        t.fd = fd;
+        t.buffer = buffer;
+        t.prio_out = prio;
+        r = attempt_receive(&t);
+        if (__builtin_expect(r == -EAGAIN, 0))
+            r = transfer_blocked(&t);
+    }
+    mqxi_op_leave(t.token);
+    return mqxi_result(r);
+}
+
+ssize_t mqx_receive(mqd_t fd, char *buffer, size_t len, unsigned *prio)
+{
+    return mqx_timedreceive(fd, buffer, len, prio, NULL);
+}
+
+/* --- attributes ------------------------------------------------------------------------------- */
+
+/* Read (old) and set (new), in the kernel as here one operation. */
+static int exchange_attr(int fd, const struct mq_attr *new, struct mq_attr *old)
+{
+    struct mqxi_queue *q;
+    unsigned access, token;
+    int flags = 0, r;
+
+    if (new &&new->mq_flags & ~(long)O_NONBLOCK)
+        return -EINVAL;
+    token = mqxi_op_enter();
+    r = mqxi_handle_get(fd, &q, &access);
+    if (r == 0) {
+        flags = mqxi_sys_fcntl(fd, F_GETFL, 0);
+        r = flags < 0 ? flags : 0;
+    }
+    if (r == 0 && old)
+        *old = (struct mq_attr){.mq_flags = flags & O_NONBLOCK,
+                                .mq_maxmsg = q->layout.maxmsg,
+                                .mq_msgsize = q->layout.msgsize,
+                                .mq_curmsgs = mqxi_count(q)};
+    mqxi_op_leave(token);
+    if (r == 0 && new)
+        r = mqxi_sys_fcntl(fd, F_SETFL, (flags & ~O_NONBLOCK) | (int)new->mq_flags);
+    return r;
+}
+
+int mqx_getattr(mqd_t fd, struct mq_attr *attr)
+{
+    return (int)mqxi_result(exchange_attr(fd, NULL, attr));
+}
+
+int mqx_setattr(mqd_t fd, const struct mq_attr *new, struct mq_attr *old)
+{
+    return (int)mqxi_result(exchange_attr(fd, new, old));
+}
+
+int mqx_notify(mqd_t fd, const struct sigevent *notification)
+{
+    (void)fd;
+    (void)notification;
+    return (int)mqxi_result(-ENOSYS);
+}
+
+const char *mqx_version(void)
+{
+    return MQX_VERSION;
+}

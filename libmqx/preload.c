@@ -1,0 +1,87 @@
+/*
+ * libc's names for our functions: what makes a program that was written, or
+ * even compiled, for the kernel's queues use ours.  Forwarding only.
+ */
+#include <mqx.h>
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sys.h"
+
+/* What <bits/mqueue2.h> turns mq_open into with _FORTIFY_SOURCE and two arguments. */
+MQX_API mqd_t __mq_open_2(const char *name, int oflag);
+
+MQX_API mqd_t mq_open(const char *name, int oflag, ...)
+{
+    struct mq_attr *attr = NULL;
+    mode_t mode = 0;
+    va_list ap;
+
+    if (oflag & O_CREAT) {
+        va_start(ap, oflag);
+        mode = va_arg(ap, mode_t);
+        attr = va_arg(ap, struct mq_attr *);
+        va_end(ap);
+    }
+    return mqx_open(name, oflag, mode, attr);
+}
+
+MQX_API mqd_t __mq_open_2(const char *name, int oflag)
+{
+    static const char message[] = "mqx: mq_open: O_CREAT without mode and attr: terminated\n";
+
+    if (oflag & O_CREAT) {
+        MQXI_SYS(SYS_write, 2, message, sizeof(message) - 1);
+        abort();
+    }
+    return mqx_open(name, oflag);
+}
+
+MQX_API int mq_close(mqd_t mqdes)
+{
+    return mqx_close(mqdes);
+}
+
+MQX_API int mq_unlink(const char *name)
+{
+    return mqx_unlink(name);
+}
+
+MQX_API int mq_send(mqd_t mqdes, const char *msg, size_t len, unsigned prio)
+{
+    return mqx_send(mqdes, msg, len, prio);
+}
+
+MQX_API int mq_timedsend(mqd_t mqdes, const char *msg, size_t len, unsigned prio,
+                         const struct timespec *deadline)
+{
+    return mqx_timedsend(mqdes, msg, len, prio, deadline);
+}
+
+MQX_API ssize_t mq_receive(mqd_t mqdes, char *msg, size_t len, unsigned *prio)
+{
+    return mqx_receive(mqdes, msg, len, prio);
+}
+
+MQX_API ssize_t mq_timedreceive(mqd_t mqdes, char *msg, size_t len, unsigned *prio,
+                                const struct timespec *deadline)
+{
+    return mqx_timedreceive(mqdes, msg, len, prio, deadline);
+}
+
+MQX_API int mq_getattr(mqd_t mqdes, struct mq_attr *attr)
+{
+    return mqx_getattr(mqdes, attr);
+}
+
+MQX_API int mq_setattr(mqd_t mqdes, const struct mq_attr *attr, struct mq_attr *old)
+{
+    return mqx_setattr(mqdes, attr, old);
+}
+
+MQX_API int mq_notify(mqd_t mqdes, const struct sigevent *notification)
+{
+    return mqx_notify(mqdes, notification);
+}

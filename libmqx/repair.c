@@ -1,0 +1,145 @@
+/*
+ * What dead processes left behind: slots that they were filling or taking,
+ * messages that they published and did not index, bits that they did not
+ * clear.  Everything is found in the control words, and mended with the same
+ * compare-and-swap steps as in normal work, so that any number of processes
+ * may repair at once, beside others who work on.
+ *
+ * Done by who is about to sleep, and now and then by who finds a queue full or
+ * empty and does not sleep.
+ */
+#include "repair.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "client.h"
+#include "index.h"
+#include "wait.h"
+
+#define INTERVAL_NS UINT64_C(1000000000)
+
+struct sweep {
+    struct mqxi_queue *q;
+    uint64_t owner; /* the last one asked about, and whether it lives: neighbours share owners */
+    bool alive;
+    bool claims; /* a living process owns a slot */
+};
+
+static bool owner_alive(struct sweep *s, uint64_t owner)
+{
+    if (owner != s->owner) {
+        s->owner = owner;
+        s->alive = mqxi_client_alive(s->q->uid, owner);
+    }
+    return s->alive;
+}
+
+static void clear_used(struct mqxi_queue *q, uint32_t slot)
+{
+    if (slot >= q->layout.front)
+        atomic_fetch_and_explicit(&q->used[slot / 64], ~(UINT64_C(1) << slot % 64),
+                                  memory_order_acq_rel);
+    if (slot / 64 < atomic_load_explicit(&q->header->free_word, memory_order_relaxed))
+        atomic_store_explicit(&q->header->free_word, slot / 64, memory_order_relaxed);
+}
+
+static void free_slot(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
+{
+    if (!atomic_compare_exchange_strong(&q->ctl[slot], &seen, MQXI_CTL_FREE))
+        return;
+    clear_used(q, slot);
+    mqxi_event_signal(&q->header->send_event, false);
+}
+
+/* Its receiver died: the message goes back to its old place. */
+static int give_back(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
+{
+    uint64_t key = *(volatile uint64_t *)&mqxi_slot(q, slot)->key;
+    int r = 0;
+
+    if (!mqxi_ctl_ready(key)) { /* damaged: there is no message to give back */
+        free_slot(q, slot, seen);
+        return 0;
+    }
+    /* The key cannot be another message's: the word, which its owner will never write again,
+     * still is what it was before the key was read. */
+    if (!atomic_compare_exchange_strong(&q->ctl[slot], &seen, key))
+        return 0;
+    if (slot >= q->layout.front)
+        r = mqxi_index_refresh(q, slot);
+    mqxi_event_signal(&q->header->recv_event, false);
+    return r;
+}
+
+/* The used bit follows the slot; a process that died in between left it behind.  Against the
+ * race with one that is just at it: a bit that is wrongly clear costs a failed claim, one that is
+ * wrongly set keeps a slot unused until the next sweep. */
+static void mend_used(struct mqxi_queue *q, uint32_t slot, uint64_t ctl)
+{
+    uint64_t bit = UINT64_C(1) << slot % 64;
+    bool used = atomic_load_explicit(&q->used[slot / 64], memory_order_relaxed) & bit;
+
+    if (slot < q->layout.front)
+        return;
+    if (ctl == MQXI_CTL_FREE && used) {
+        clear_used(q, slot);
+        mqxi_event_signal(&q->header->send_event, false);
+    } else if (mqxi_ctl_ready(ctl) && !used) {
+        atomic_fetch_or_explicit(&q->used[slot / 64], bit, memory_order_acq_rel);
+    }
+}
+
+static int mend_slot(struct sweep *s, uint32_t slot)
+{
+    struct mqxi_queue *q = s->q;
+    uint64_t ctl = atomic_load_explicit(&q->ctl[slot], memory_order_acquire);
+
+    if (!(ctl & MQXI_CTL_OWNED)) {
+        mend_used(q, slot, ctl);
+        return 0;
+    }
+    if (owner_alive(s, ctl & MQXI_CTL_OWNER)) {
+        s->claims = true;
+        return 0;
+    }
+    if ((ctl & ~MQXI_CTL_OWNER) == MQXI_CTL_TAKING)
+        return give_back(q, slot, ctl);
+    free_slot(q, slot, ctl); /* filling, or a state that does not exist: a damaged word */
+    return 0;
+}
+
+int mqxi_repair(struct mqxi_queue *q, bool *claims)
+{
+    struct sweep s = {.q = q};
+    uint32_t slots = atomic_load_explicit(&q->header->reserved, memory_order_acquire);
+    int r = 0;
+
+    if (atomic_load(&q->dead))
+        return -EIO;
+    if (slots > q->layout.maxmsg)
+        return -EBADMSG;
+    for (uint32_t i = 0; r == 0 && i < slots; i++)
+        r = mend_slot(&s, i);
+    if (r == 0 && slots > q->layout.front)
+        r = mqxi_index_check(q, slots);
+    if (claims)
+        *claims = s.claims;
+    return atomic_load(&q->dead) ? -EIO : r;
+}
+
+int mqxi_repair_sometimes(struct mqxi_queue *q, bool *swept)
+{
+    struct timespec t;
+    uint64_t now, last = atomic_load_explicit(&q->header->last_sweep, memory_order_relaxed);
+
+    *swept = false;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    /* A time in the future is another boot's or a damaged one. */
+    if (now - last < INTERVAL_NS ||
+        !atomic_compare_exchange_strong(&q->header->last_sweep, &last, now))
+        return 0;
+    *swept = true;
+    return mqxi_repair(q, NULL);
+}

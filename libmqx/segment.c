@@ -1,0 +1,419 @@
+/*
+ * Queues as files.  A queue appears complete or not at all: it is built
+ * without a name and then linked to it.  Its FIFO, whose descriptors are the
+ * mqd_t's, is named after the segment's inode number, and so needs no field in
+ * the segment that could lie.
+ *
+ * No descriptor is kept: pages are reserved and given back with madvise.
+ */
+#include "segment.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "client.h"
+#include "durable.h"
+#include "guard.h"
+#include "names.h"
+#include "sys.h"
+
+/* Slots whose overflow pages stay for the next message, and how much of them: what a busy queue
+ * uses again at once.  Beyond that, memory follows what is queued. */
+#define KEEP_SLOTS MQXI_FRONT
+#define KEEP_BYTES (64u << 10)
+
+static int random_bytes(void *out, size_t len)
+{
+    long r = MQXI_SYS(SYS_getrandom, out, len, 0);
+
+    return r == (long)len ? 0 : r < 0 ? (int)r : -EIO;
+}
+
+/* Map a file that was found to be a segment of this layout. */
+static int map(int fd, const struct mqxi_layout *l, const struct mqxi_stat *st,
+               struct mqxi_queue **out)
+{
+    struct mqxi_queue *q = calloc(1, sizeof(*q));
+    uint8_t *base;
+
+    if (!q)
+        return -ENOMEM;
+    base = mmap(NULL, l->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (base == MAP_FAILED) {
+        free(q);
+        return -ENOMEM;
+    }
+    q->header = (struct mqxi_header *)base;
+    q->ctl = (_Atomic uint64_t *)(base + l->ctl);
+    q->used = (_Atomic uint64_t *)(base + l->used);
+    q->dirty = (_Atomic uint64_t *)(base + l->dirty);
+    q->slots = base + l->slots;
+    q->overflow = base + l->overflow;
+    q->layout = *l;
+    q->ino = st->ino;
+    q->uid = st->uid;
+    q->gid = st->gid;
+    atomic_init(&q->refs, 1);
+    mqxi_guard_add(q);
+    mqxi_client_renew(q->uid);
+    *out = q;
+    return 0;
+}
+
+void mqxi_segment_detach(struct mqxi_queue *q)
+{
+    mqxi_guard_remove(q);
+    munmap(q->header, q->layout.size);
+    free(q);
+}
+
+static int open_unnamed(struct mqxi_unborn *u)
+{
+    char path[PATH_MAX];
+    uint64_t id[2];
+    int r = mqxi_path(MQXI_QUEUES, "", path);
+
+    if (r < 0)
+        return r;
+    u->temporary[0] = 0;
+    r = mqxi_sys_openat(AT_FDCWD, path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (r != -EOPNOTSUPP && r != -EISDIR && r != -EINVAL)
+        return r;
+    r = random_bytes(id, sizeof(id));
+    if (r < 0)
+        return r;
+    snprintf(u->temporary, sizeof(u->temporary), "%016lx%016lx", (unsigned long)id[0],
+             (unsigned long)id[1]);
+    r = mqxi_path(MQXI_TMP, u->temporary, path);
+    return r < 0 ? r : mqxi_sys_openat(AT_FDCWD, path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+}
+
+int mqxi_segment_fifo(const struct mqxi_queue *q, char *path)
+{
+    char name[24];
+
+    snprintf(name, sizeof(name), "%lu", (unsigned long)q->ino);
+    return mqxi_path(MQXI_FIFOS, name, path);
+}
+
+static int make_fifo(const struct mqxi_queue *q)
+{
+    char path[PATH_MAX];
+    int r = mqxi_segment_fifo(q, path);
+
+    if (r < 0)
+        return r;
+    r = (int)MQXI_SYS(SYS_mknodat, AT_FDCWD, path, S_IFIFO | 0600, 0);
+    if (r != -EEXIST)
+        return r;
+    /* Inode numbers of living segments are unique: this one is left from a process that died
+     * while it created or unlinked a queue. */
+    MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
+    return (int)MQXI_SYS(SYS_mknodat, AT_FDCWD, path, S_IFIFO | 0600, 0);
+}
+
+static int fill_header(struct mqxi_queue *q, const struct mqxi_attr *attr)
+{
+    struct mqxi_header *h = q->header;
+    struct timespec now;
+    int r = mqxi_guard_populate(h, MQXI_PAGE);
+
+    if (r < 0)
+        return r;
+    clock_gettime(CLOCK_REALTIME, &now);
+    h->magic = MQXI_MAGIC;
+    h->version = MQXI_FORMAT_VERSION;
+    h->kind = MQXI_KIND_POSIX;
+    h->fingerprint = mqxi_fingerprint();
+    h->maxmsg = attr->maxmsg;
+    h->msgsize = attr->msgsize;
+    h->created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    atomic_init(&h->last_send_ns, h->created_ns);
+    atomic_init(&h->last_recv_ns, h->created_ns);
+    atomic_init(&h->mode, attr->mode & 07777u);
+    atomic_init(&h->durable, (uint32_t)attr->durable);
+    r = random_bytes(h->uuid, sizeof(h->uuid));
+    return r < 0 ? r : mqxi_segment_reserve(q, 0);
+}
+
+static int build(const struct mqxi_attr *attr, struct mqxi_unborn *u)
+{
+    struct mqxi_layout layout;
+    struct mqxi_stat st;
+    int r = mqxi_layout(attr->maxmsg, attr->msgsize, &layout);
+
+    if (r == 0)
+        r = (int)MQXI_SYS(SYS_ftruncate, u->fd, layout.size);
+    if (r == 0)
+        r = mqxi_sys_stat(u->fd, "", &st);
+    if (r == 0)
+        r = map(u->fd, &layout, &st, &u->queue);
+    if (r == 0)
+        r = fill_header(u->queue, attr);
+    return r == 0 ? make_fifo(u->queue) : r;
+}
+
+int mqxi_segment_build(const struct mqxi_attr *attr, struct mqxi_unborn *u)
+{
+    int r = mqxi_dirs_make();
+
+    *u = (struct mqxi_unborn){.fd = -1};
+    if (r < 0)
+        return r;
+    u->fd = open_unnamed(u);
+    if (u->fd < 0)
+        return u->fd;
+    r = build(attr, u);
+    if (r < 0)
+        mqxi_segment_finish(u, false);
+    return r;
+}
+
+int mqxi_segment_link(struct mqxi_unborn *u, const char *name)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    int flags = 0, r = mqxi_path(MQXI_QUEUES, name, to);
+
+    if (r < 0)
+        return r;
+    if (u->temporary[0]) {
+        r = mqxi_path(MQXI_TMP, u->temporary, from);
+    } else {
+        snprintf(from, sizeof(from), "/proc/self/fd/%d", u->fd);
+        flags = AT_SYMLINK_FOLLOW;
+    }
+    return r < 0 ? r : (int)MQXI_SYS(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, flags);
+}
+
+void mqxi_segment_finish(struct mqxi_unborn *u, bool keep)
+{
+    char path[PATH_MAX];
+
+    if (u->temporary[0] && mqxi_path(MQXI_TMP, u->temporary, path) == 0)
+        MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
+    if (u->queue && !keep) {
+        if (mqxi_segment_fifo(u->queue, path) == 0)
+            MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
+        mqxi_segment_detach(u->queue);
+        u->queue = NULL;
+    }
+    if (u->fd >= 0)
+        mqxi_sys_close(u->fd);
+    u->fd = -1;
+}
+
+/* What a file must be before it is mapped.  header: a private copy that nobody else can change. */
+static int check(int fd, struct mqxi_header *header, struct mqxi_layout *layout,
+                 struct mqxi_stat *st)
+{
+    uint32_t euid = (uint32_t)MQXI_SYS(SYS_geteuid);
+    long n;
+    int r = mqxi_sys_stat(fd, "", st);
+
+    if (r < 0)
+        return r;
+    if (!S_ISREG(st->mode))
+        return -EBADMSG;
+    /* Only a queue's own user maps it; root could write to that user's processes anyway. */
+    if (st->uid != euid && euid != 0)
+        return -EACCES;
+    n = MQXI_SYS(SYS_pread64, fd, header, sizeof(*header), 0L);
+    if (n != (long)sizeof(*header) || header->magic != MQXI_MAGIC ||
+        header->version != MQXI_FORMAT_VERSION || header->fingerprint != mqxi_fingerprint())
+        return -EBADMSG;
+    r = mqxi_layout(header->maxmsg, header->msgsize, layout);
+    return r < 0 || st->size != layout->size ? -EBADMSG : 0;
+}
+
+static int open_segment(const char *name)
+{
+    char path[PATH_MAX];
+    int r = mqxi_path(MQXI_QUEUES, name, path);
+
+    /* O_NONBLOCK: what lies there may be no segment, but something that blocks when opened. */
+    return r < 0 ? r
+                 : mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+}
+
+int mqxi_segment_attach(const char *name, struct mqxi_queue **out)
+{
+    struct mqxi_header header;
+    struct mqxi_layout layout;
+    struct mqxi_stat st;
+    int r, fd = open_segment(name);
+
+    if (fd < 0)
+        return fd == -ELOOP || fd == -EISDIR ? -EBADMSG : fd;
+    r = check(fd, &header, &layout, &st);
+    if (r == 0)
+        r = map(fd, &layout, &st, out);
+    mqxi_sys_close(fd);
+    return r;
+}
+
+static void hex(const uint8_t *uuid, char *out)
+{
+    for (int i = 0; i < 16; i++)
+        snprintf(out + 2 * i, 3, "%02x", uuid[i]);
+}
+
+/* The removed segment waits in "gone" for mqxd, so that its messages do not come back when mqxd
+ * restores what is in the store and has no segment. */
+static int bury(const char *path, const struct mqxi_header *header, uint32_t uid)
+{
+    char to[PATH_MAX], id[33];
+    int r;
+
+    hex(header->uuid, id);
+    r = mqxi_path(MQXI_GONE, id, to);
+    if (r == 0)
+        r = (int)MQXI_SYS(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, to, 0);
+    if (r == 0)
+        mqxi_durable_rescan(uid);
+    return r;
+}
+
+int mqxi_segment_unlink(const char *name)
+{
+    struct mqxi_queue fifo = {0}; /* only to name it */
+    struct mqxi_header header;
+    struct mqxi_layout layout;
+    struct mqxi_stat st = {0};
+    char path[PATH_MAX];
+    bool whole = false;
+    int r = mqxi_path(MQXI_QUEUES, name, path);
+    int fd = r < 0 ? r : open_segment(name);
+
+    if (fd == -ENOENT || fd == -ENAMETOOLONG)
+        return fd;
+    if (fd >= 0) {
+        whole = check(fd, &header, &layout, &st) == 0;
+        mqxi_sys_close(fd);
+    }
+    if (whole && atomic_load(&header.durable) != MQXI_DURABLE_OFF)
+        r = bury(path, &header, st.uid);
+    else /* what cannot be opened or is damaged can still be removed, where the directory allows */
+        r = (int)MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
+    fifo.ino = st.ino;
+    if (r == 0 && st.ino && mqxi_segment_fifo(&fifo, path) == 0)
+        MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
+    return r;
+}
+
+int mqxi_segment_list(int (*each)(const char *name, void *arg), void *arg)
+{
+    char path[PATH_MAX];
+    struct dirent *entry;
+    int r = mqxi_path(MQXI_QUEUES, "", path);
+    DIR *dir = r < 0 ? NULL : opendir(path);
+
+    if (!dir)
+        return r < 0 ? r : errno == ENOENT ? 0 : -errno;
+    while (r == 0 && (entry = readdir(dir)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            r = each(entry->d_name, arg);
+    closedir(dir);
+    return r;
+}
+
+/* Make the pages exist that hold these bytes of the segment. */
+static int populate(struct mqxi_queue *q, uint64_t from, uint64_t to)
+{
+    from = from / MQXI_PAGE * MQXI_PAGE;
+    to = (to + MQXI_PAGE - 1) / MQXI_PAGE * MQXI_PAGE;
+    if (to > q->layout.size) /* no queue with overflow: the last page is not whole */
+        to = q->layout.size;
+    return mqxi_guard_populate((uint8_t *)q->header + from, to - from);
+}
+
+/* Everything that belongs to the slots from (a multiple of MQXI_FRONT) .. to - 1. */
+static int populate_slots(struct mqxi_queue *q, uint32_t from, uint32_t to)
+{
+    const struct mqxi_layout *l = &q->layout;
+    int r = populate(q, l->ctl + from * 8ull, l->ctl + to * 8ull);
+
+    if (r == 0)
+        r = populate(q, l->used + from / 8, l->used + to / 8 + 8);
+    if (r == 0)
+        r = populate(q, l->dirty + from / 8, l->dirty + to / 8 + 8);
+    if (r == 0)
+        r = populate(q, l->slots + (uint64_t)from * l->stride, l->slots + (uint64_t)to * l->stride);
+    for (uint32_t i = 0, below = MQXI_FANOUT; r == 0 && to > l->front && i < l->levels; i++) {
+        /* Whole groups of siblings: a refresh reads all children of a node. */
+        uint64_t a = from > l->front ? (from - l->front) / below : 0;
+        uint64_t b = ((to - l->front - 1) / below / MQXI_FANOUT + 1) * MQXI_FANOUT;
+
+        if (b > l->nodes[i])
+            b = l->nodes[i];
+        r = populate(q, l->level[i] + a * sizeof(struct mqxi_node),
+                     l->level[i] + b * sizeof(struct mqxi_node));
+        below = below > UINT32_MAX / MQXI_FANOUT ? UINT32_MAX : below * MQXI_FANOUT;
+    }
+    return r;
+}
+
+int mqxi_segment_reserve(struct mqxi_queue *q, uint32_t slot)
+{
+    _Atomic uint32_t *reserved = &q->header->reserved;
+    uint32_t have = atomic_load_explicit(reserved, memory_order_acquire), want, step;
+    int r;
+
+    if (slot < have)
+        return 0;
+    /* In steps, so that a growing queue makes few system calls and wastes little memory. */
+    step = have / 4 / MQXI_FRONT * MQXI_FRONT;
+    step = step < MQXI_FRONT ? MQXI_FRONT : step > 65536 ? 65536 : step;
+    want = slot - slot % MQXI_FRONT + step;
+    if (want > q->layout.maxmsg)
+        want = q->layout.maxmsg;
+    r = populate_slots(q, have - have % MQXI_FRONT, want);
+    if (r < 0 && step > MQXI_FRONT && slot + 1 < want) { /* nearly full: as little as will do */
+        want = slot - slot % MQXI_FRONT + MQXI_FRONT;
+        want = want > q->layout.maxmsg ? q->layout.maxmsg : want;
+        r = populate_slots(q, have - have % MQXI_FRONT, want);
+    }
+    if (r < 0)
+        return r;
+    /* Release: who sees the new value may touch the pages. */
+    while (have < want && !atomic_compare_exchange_weak(reserved, &have, want))
+        ;
+    return 0;
+}
+
+int mqxi_segment_reserve_overflow(struct mqxi_queue *q, uint32_t slot, uint32_t len)
+{
+    struct mqxi_slot *s = mqxi_slot(q, slot);
+    uint32_t want = (len + MQXI_PAGE - 1) / MQXI_PAGE * MQXI_PAGE;
+    int r;
+
+    if (want <= s->room)
+        return 0;
+    r = mqxi_guard_populate(q->overflow + slot * q->layout.room, want);
+    if (r == 0)
+        s->room = want;
+    return r;
+}
+
+bool mqxi_segment_keeps_overflow(const struct mqxi_queue *q, uint32_t slot)
+{
+    uint32_t room = mqxi_slot(q, slot)->room;
+
+    return room == 0 || (slot < KEEP_SLOTS && room <= KEEP_BYTES);
+}
+
+void mqxi_segment_trim_overflow(struct mqxi_queue *q, uint32_t slot)
+{
+    struct mqxi_slot *s = mqxi_slot(q, slot);
+
+    if (q->layout.room == 0)
+        return;
+    /* First the note, then the deed: a process killed in between leaves pages that nobody counts,
+     * not a count of pages that are not there. */
+    *(volatile uint32_t *)&s->room = 0;
+    atomic_thread_fence(memory_order_seq_cst);
+    MQXI_SYS(SYS_madvise, q->overflow + slot * q->layout.room, q->layout.room, MADV_REMOVE);
+}

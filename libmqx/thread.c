@@ -1,0 +1,202 @@
+/*
+ * Closing a queue in one thread while another is inside mq_send on it must not
+ * pull the mapping away.  Reference counts on every call would cost two locked
+ * instructions; instead each thread notes, with a plain store, that it is
+ * inside the engine, and who wants to unmap a queue first takes it out of
+ * everybody's sight, then lets the kernel put a memory barrier into every
+ * thread (membarrier), and unmaps it if no thread is inside.  Otherwise the
+ * queue waits on a list for the next such moment.
+ *
+ * A thread that sleeps is not inside: it holds a reference to its queue.  A
+ * call that is left by siglongjmp while asleep leaves its reference behind,
+ * and the queue stays mapped until the process ends: memory, not correctness.
+ *
+ * The notes lie in memory that is zero in a forked child, where the other
+ * threads are gone.
+ */
+#include "thread.h"
+
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include "segment.h"
+#include "sys.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+struct note {
+    _Alignas(64) _Atomic uint32_t in_use; /* taken by a thread with compare-and-swap */
+    _Atomic uint32_t depth;               /* written by that thread: calls it is inside of */
+};
+#define PER_CHUNK (MQXI_PAGE / sizeof(struct note))
+#define CHUNKS    4096
+
+static struct note *_Atomic chunks[CHUNKS]; /* never freed; found again after fork, zeroed */
+static _Thread_local struct note *mine;
+static struct mqxi_queue *_Atomic retired;
+static atomic_bool unnoted; /* a thread got no note, for want of memory: never unmap again */
+
+/* Threads' notes are ordered by membarrier on the side of the unmapper; where the kernel has
+ * none, by a fence on each entry. */
+static atomic_int barrier_state; /* 0: not asked yet, 1: membarrier works, 2: fences */
+static _Atomic int key_state;    /* 0: no key yet, 1: being made, 2: made */
+static pthread_key_t key;
+
+static void give_back(void *note)
+{
+    struct note *n = note;
+
+    atomic_store(&n->depth, 0);
+    atomic_store(&n->in_use, 0);
+}
+
+static void ask_for_membarrier(void)
+{
+    long r = MQXI_SYS(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+
+    atomic_store(&barrier_state, r == 0 ? 1 : 2);
+}
+
+static struct note *chunk(unsigned i)
+{
+    struct note *c = atomic_load(&chunks[i]), *expected = NULL;
+    long made;
+
+    if (c)
+        return c;
+    made = MQXI_SYS(SYS_mmap, NULL, MQXI_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                    -1, 0);
+    if (made < 0)
+        return NULL;
+    /* Where this fails, a child inherits notes of threads that it does not have, and at worst
+     * unmaps nothing. */
+    MQXI_SYS(SYS_madvise, made, MQXI_PAGE, MADV_WIPEONFORK);
+    if (atomic_compare_exchange_strong(&chunks[i], &expected, (struct note *)made))
+        return (struct note *)made;
+    MQXI_SYS(SYS_munmap, made, MQXI_PAGE);
+    return expected;
+}
+
+static struct note *take_note(void)
+{
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        struct note *c = chunk(i);
+
+        for (unsigned j = 0; c && j < PER_CHUNK; j++) {
+            uint32_t zero = 0;
+
+            if (atomic_load(&c[j].in_use) == 0 &&
+                atomic_compare_exchange_strong(&c[j].in_use, &zero, 1))
+                return &c[j];
+        }
+        if (!c)
+            break;
+    }
+    return NULL;
+}
+
+/* A thread's first call, or the first in a forked child. */
+static struct note *join(void)
+{
+    struct note *n = take_note();
+    int none = 0;
+
+    if (atomic_load(&barrier_state) == 0)
+        ask_for_membarrier();
+    if (!n) {
+        atomic_store(&unnoted, true);
+        return NULL;
+    }
+    if (atomic_compare_exchange_strong(&key_state, &none, 1) &&
+        pthread_key_create(&key, give_back) == 0)
+        atomic_store(&key_state, 2);
+    if (atomic_load(&key_state) == 2)
+        pthread_setspecific(key, n); /* without it the note of an ended thread stays taken */
+    mine = n;
+    return n;
+}
+
+unsigned mqxi_op_enter(void)
+{
+    struct note *n = mine;
+    unsigned before;
+
+    if (!n || atomic_load_explicit(&n->in_use, memory_order_relaxed) == 0) {
+        n = join();
+        if (!n)
+            return 0;
+    }
+    before = atomic_load_explicit(&n->depth, memory_order_relaxed);
+    atomic_store_explicit(&n->depth, before + 1, memory_order_relaxed);
+    if (atomic_load_explicit(&barrier_state, memory_order_relaxed) == 2)
+        atomic_thread_fence(memory_order_seq_cst);
+    else
+        atomic_signal_fence(memory_order_seq_cst); /* the unmapper's membarrier does the rest */
+    return before;
+}
+
+void mqxi_op_leave(unsigned token)
+{
+    struct note *n = mine;
+
+    /* Not depth - 1: a fork inside the call zeroed it. */
+    if (n)
+        atomic_store_explicit(&n->depth, token, memory_order_release);
+}
+
+static bool somebody_inside(void)
+{
+    if (atomic_load(&barrier_state) == 1)
+        MQXI_SYS(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&unnoted))
+        return true;
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        struct note *c = atomic_load(&chunks[i]);
+
+        for (unsigned j = 0; c && j < PER_CHUNK; j++)
+            if (atomic_load(&c[j].depth) != 0)
+                return true;
+        if (!c)
+            break;
+    }
+    return false;
+}
+
+static void push(struct mqxi_queue *q)
+{
+    q->next = atomic_load(&retired);
+    while (!atomic_compare_exchange_weak(&retired, &q->next, q))
+        ;
+}
+
+/* Taking the whole list at once leaves no room for an ABA race. */
+static void unmap_retired(void)
+{
+    struct mqxi_queue *list = atomic_exchange(&retired, NULL), *next;
+    bool inside = list && somebody_inside();
+
+    for (; list; list = next) {
+        next = list->next;
+        if (inside)
+            push(list);
+        else
+            mqxi_segment_detach(list);
+    }
+}
+
+void mqxi_queue_get(struct mqxi_queue *q)
+{
+    atomic_fetch_add_explicit(&q->refs, 1, memory_order_relaxed);
+}
+
+void mqxi_queue_put(struct mqxi_queue *q)
+{
+    if (atomic_fetch_sub_explicit(&q->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    push(q);
+    unmap_retired();
+}

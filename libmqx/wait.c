@@ -1,0 +1,138 @@
+/*
+ * Sleeping until another process changed something, with one word: a counter,
+ * and a bit that says "somebody may be asleep".
+ *
+ * Sleepers are not counted, since a count leaks when its owner is killed.  A
+ * sleeper sets the bit in the same word that it then sleeps on, so that a
+ * waker's bump between the two makes the futex refuse to sleep.  A waker that
+ * finds the bit wakes one and leaves the bit alone: there may be more sleepers.
+ * Only when it woke nobody does it clear the bit, and then it wakes everybody,
+ * for somebody may have fallen asleep in between.  So a bit whose setter is
+ * gone costs its next waker two system calls, and nobody else anything.
+ * (Clearing first and setting again after a successful wake is wrong: another
+ * waker's bump in between wakes nobody.  model/sleep.pml.)
+ *
+ * A waker that dies between its bump and its wake can strand a sleeper, which
+ * therefore looks by itself about once a second.
+ */
+#include "wait.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stddef.h>
+
+#include "sys.h"
+
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+#ifndef FUTEX_32
+#define FUTEX_32 2
+#endif
+
+/* Linux's struct futex_waitv, which older headers lack. */
+struct waitv {
+    uint64_t val, uaddr;
+    uint32_t flags, reserved;
+};
+
+#define LOOKS  400 /* looks before the first yield: a reply across cores takes some 100 ns */
+#define YIELDS 6   /* yields before sleeping: enough for a peer on the same core to answer */
+
+static int wake(_Atomic uint32_t *event, int most)
+{
+    long woken = MQXI_SYS(SYS_futex, event, FUTEX_WAKE, most, NULL, NULL, 0);
+
+    return woken < 0 ? 0 : (int)woken;
+}
+
+int mqxi_event_wake(_Atomic uint32_t *event, bool all)
+{
+    int woken = all ? 0 : wake(event, 1);
+
+    if (woken > 0)
+        return woken;
+    atomic_fetch_and_explicit(event, ~MQXI_EVENT_SLEEPERS, memory_order_seq_cst);
+    return wake(event, INT32_MAX);
+}
+
+/* futex_waitv, because interrupted by a handler with SA_RESTART it goes on by itself, deadline
+ * included, as the kernel's mq_timedreceive does; FUTEX_WAIT with a timeout gives EINTR. */
+static long futex_sleep(_Atomic uint32_t *event, uint32_t value, const struct timespec *until,
+                        clockid_t clock)
+{
+    struct waitv one = {.val = value, .uaddr = (uintptr_t)event, .flags = FUTEX_32};
+    long r = MQXI_SYS(SYS_futex_waitv, &one, 1, 0, until, clock);
+
+    if (r == -ENOSYS) /* before Linux 5.16: every handler interrupts */
+        r = MQXI_SYS(SYS_futex, event,
+                     FUTEX_WAIT_BITSET | (clock == CLOCK_REALTIME ? FUTEX_CLOCK_REALTIME : 0),
+                     value, until, NULL, FUTEX_BITSET_MATCH_ANY);
+    return r;
+}
+
+static bool earlier(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
+int mqxi_event_sleep(_Atomic uint32_t *event, uint32_t seen, const struct timespec *deadline,
+                     uint64_t longest_ns, bool cancel)
+{
+    /* A deadline follows steps of the wall clock; without one, nothing should. */
+    clockid_t clock = deadline ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+    uint32_t word = atomic_load_explicit(event, memory_order_seq_cst);
+    struct timespec until;
+    int type = 0;
+    long r;
+
+    if (mqxi_event_count(word) != seen)
+        return 0;
+    if (!(word & MQXI_EVENT_SLEEPERS) &&
+        !atomic_compare_exchange_strong(event, &word, word | MQXI_EVENT_SLEEPERS) &&
+        word != (seen | MQXI_EVENT_SLEEPERS)) /* another sleeper may have set it */
+        return 0;
+    clock_gettime(clock, &until);
+    until.tv_nsec += (long)(longest_ns % 1000000000u);
+    until.tv_sec += (time_t)(longest_ns / 1000000000u) + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    if (deadline && earlier(deadline, &until))
+        until = *deadline;
+    /* Nothing is held here, so the thread may be cancelled at any instruction. */
+    if (cancel)
+        pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+    r = futex_sleep(event, seen | MQXI_EVENT_SLEEPERS, &until, clock);
+    if (cancel)
+        pthread_setcanceltype(type, NULL);
+    if (r == -ETIMEDOUT && deadline && !earlier(&until, deadline))
+        return -ETIMEDOUT;
+    return r == -EINTR ? -EINTR : 0;
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+int mqxi_event_wait(_Atomic uint32_t *event, uint32_t seen, const struct timespec *deadline,
+                    uint64_t longest_ns, uint32_t peer_cpu, bool cancel)
+{
+    /* On the CPU where the peer ran last, it cannot run while we look. */
+    if ((uint32_t)sched_getcpu() != peer_cpu)
+        for (int i = 0; i < LOOKS; i++) {
+            if (mqxi_event_read(event) != seen)
+                return 0;
+            relax();
+        }
+    for (int i = 0; i < YIELDS; i++) {
+        MQXI_SYS(SYS_sched_yield);
+        if (mqxi_event_read(event) != seen)
+            return 0;
+    }
+    return mqxi_event_sleep(event, seen, deadline, longest_ns, cancel);
+}
