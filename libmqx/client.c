@@ -104,8 +104,11 @@ static int registry_open(uid_t user)
         fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd == -EEXIST)
             fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
-        else if (fd >= 0 && (uid_t)MQXI_SYS(SYS_geteuid) != user)
-            MQXI_SYS(SYS_fchown, fd, user, -1); /* root, serving that user */
+        else if (fd >= 0) {
+            MQXI_SYS(SYS_fchmod, fd, 0600); /* past the umask */
+            if ((uid_t)MQXI_SYS(SYS_geteuid) != user)
+                MQXI_SYS(SYS_fchown, fd, user, -1); /* root, serving that user */
+        }
     }
     if (fd < 0)
         return fd;

@@ -370,7 +370,7 @@ struct model {
     struct entry {
         uint32_t prio, len, slot;
         uint64_t id; /* in the order of sending */
-    } *ready, held[HELD];
+    } * ready, held[HELD];
     struct mqxi_taken taken[HELD];
     uint32_t count, holds;
     uint64_t bytes, sent;

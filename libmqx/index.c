@@ -16,7 +16,11 @@
 
 /* A damaged or hostile segment could keep us reading one node for ever; nobody else's progress
  * can make us fail this often in a row. */
+#ifdef FUZZING /* the fuzzer has less patience */
+#define TRIES 100
+#else
 #define TRIES 1000000
+#endif
 
 __extension__ typedef unsigned __int128 pair_t __attribute__((may_alias));
 
@@ -79,7 +83,8 @@ static struct mqxi_first leaf_minimum(const struct mqxi_queue *q, uint32_t n)
     return first;
 }
 
-/* The smallest key among the child nodes of node n of a higher level. */
+/* The smallest key among the child nodes of node n of a higher level: first the keys alone, then
+ * the whole of the smallest. */
 static int inner_minimum(const struct mqxi_queue *q, unsigned level, uint32_t n,
                          struct mqxi_first *first)
 {
@@ -87,16 +92,30 @@ static int inner_minimum(const struct mqxi_queue *q, unsigned level, uint32_t n,
 
     if (to > q->layout.nodes[level - 1])
         to = q->layout.nodes[level - 1];
-    *first = (struct mqxi_first){0, 0};
-    for (uint32_t i = from; i < to; i++) {
+    for (int i = 0; i < TRIES; i++) {
+        struct mqxi_node *child = node_at(q, level - 1, from);
+        uint64_t least = UINT64_MAX; /* a key minus one: nothing (0) is the largest */
+        uint32_t at = 0;
         struct value v;
 
-        if (read_node(node_at(q, level - 1, i), &v) < 0)
+        for (uint32_t j = 0; j < to - from; j++) {
+            uint64_t k = atomic_load_explicit(&child[j].key, memory_order_acquire) - 1;
+
+            if (k < least) {
+                least = k;
+                at = j;
+            }
+        }
+        *first = (struct mqxi_first){0, 0};
+        if (least == UINT64_MAX)
+            return 0;
+        if (read_node(&child[at], &v) < 0)
             return -EBADMSG;
-        if (v.key - 1 < first->key - 1)
-            *first = (struct mqxi_first){v.key, node_slot(v.where)};
+        *first = (struct mqxi_first){v.key, node_slot(v.where)};
+        if (v.key == least + 1) /* else it was changed in between, and may not be the smallest */
+            return 0;
     }
-    return 0;
+    return -EBADMSG;
 }
 
 static int minimum(const struct mqxi_queue *q, unsigned level, uint32_t n, struct mqxi_first *first)
@@ -151,21 +170,24 @@ int mqxi_index_refresh(struct mqxi_queue *q, uint32_t slot)
 static int insert_into_node(struct mqxi_queue *q, unsigned level, uint32_t n, uint32_t slot,
                             uint64_t key)
 {
+    const uint64_t one = UINT64_C(1) << MQXI_NODE_SLOT_BITS;
     struct mqxi_node *node = node_at(q, level, n);
 
     for (int i = 0; i < TRIES; i++) {
-        struct mqxi_first first;
         struct value old;
 
         if (read_node(node, &old) < 0)
             return -EBADMSG;
-        first = (struct mqxi_first){old.key, node_slot(old.where)};
-        if (old.key - 1 > key - 1)
-            first = (struct mqxi_first){key, slot};
-        /* Where a smaller key stands there too: a stalled refresh that has not seen ours would
-         * otherwise swap its older minimum in later. */
-        if (swap_node(node, old, first.key, first.slot))
+        /* A smaller key stands there.  The version moves all the same: a stalled refresh that has
+         * not seen our key would otherwise swap its older minimum in later.  The addition is a
+         * swap that always succeeds; it counts if nobody else changed the node since we read it,
+         * and is much cheaper than one of both halves. */
+        if (old.key - 1 <= key - 1) {
+            if (atomic_fetch_add_explicit(&node->where, one, memory_order_acq_rel) == old.where)
+                return 0;
+        } else if (swap_node(node, old, key, slot)) {
             return 0;
+        }
     }
     return -EBADMSG;
 }

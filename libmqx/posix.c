@@ -248,14 +248,15 @@ ssize_t mqx_receive(mqd_t fd, char *buffer, size_t len, unsigned *prio)
 
 /* --- attributes ------------------------------------------------------------------------------- */
 
-/* Read (old) and set (new), in the kernel as here one operation. */
-static int exchange_attr(int fd, const struct mq_attr *new, struct mq_attr *old)
+/* Set (change) and read what was before, in the kernel as here one operation. */
+static int exchange_attr(int fd, const struct mq_attr *change, struct mq_attr *before)
 {
+    long wanted = change ? change->mq_flags : 0; /* read first: both may be the same struct */
     struct mqxi_queue *q;
     unsigned access, token;
     int flags = 0, r;
 
-    if (new &&new->mq_flags & ~(long)O_NONBLOCK)
+    if (wanted & ~(long)O_NONBLOCK)
         return -EINVAL;
     token = mqxi_op_enter();
     r = mqxi_handle_get(fd, &q, &access);
@@ -263,14 +264,14 @@ static int exchange_attr(int fd, const struct mq_attr *new, struct mq_attr *old)
         flags = mqxi_sys_fcntl(fd, F_GETFL, 0);
         r = flags < 0 ? flags : 0;
     }
-    if (r == 0 && old)
-        *old = (struct mq_attr){.mq_flags = flags & O_NONBLOCK,
-                                .mq_maxmsg = q->layout.maxmsg,
-                                .mq_msgsize = q->layout.msgsize,
-                                .mq_curmsgs = mqxi_count(q)};
+    if (r == 0 && before)
+        *before = (struct mq_attr){.mq_flags = flags & O_NONBLOCK,
+                                   .mq_maxmsg = q->layout.maxmsg,
+                                   .mq_msgsize = q->layout.msgsize,
+                                   .mq_curmsgs = mqxi_count(q)};
     mqxi_op_leave(token);
-    if (r == 0 && new)
-        r = mqxi_sys_fcntl(fd, F_SETFL, (flags & ~O_NONBLOCK) | (int)new->mq_flags);
+    if (r == 0 && change)
+        r = mqxi_sys_fcntl(fd, F_SETFL, (flags & ~O_NONBLOCK) | (int)wanted);
     return r;
 }
 
@@ -279,9 +280,9 @@ int mqx_getattr(mqd_t fd, struct mq_attr *attr)
     return (int)mqxi_result(exchange_attr(fd, NULL, attr));
 }
 
-int mqx_setattr(mqd_t fd, const struct mq_attr *new, struct mq_attr *old)
+int mqx_setattr(mqd_t fd, const struct mq_attr *newattr, struct mq_attr *oldattr)
 {
-    return (int)mqxi_result(exchange_attr(fd, new, old));
+    return (int)mqxi_result(exchange_attr(fd, newattr, oldattr));
 }
 
 int mqx_notify(mqd_t fd, const struct sigevent *notification)

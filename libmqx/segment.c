@@ -108,12 +108,13 @@ static int make_fifo(const struct mqxi_queue *q)
     if (r < 0)
         return r;
     r = (int)MQXI_SYS(SYS_mknodat, AT_FDCWD, path, S_IFIFO | 0600, 0);
-    if (r != -EEXIST)
-        return r;
-    /* Inode numbers of living segments are unique: this one is left from a process that died
-     * while it created or unlinked a queue. */
-    MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
-    return (int)MQXI_SYS(SYS_mknodat, AT_FDCWD, path, S_IFIFO | 0600, 0);
+    if (r == -EEXIST) {
+        /* Inode numbers of living segments are unique: this one is left from a process that died
+         * while it created or unlinked a queue. */
+        MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
+        r = (int)MQXI_SYS(SYS_mknodat, AT_FDCWD, path, S_IFIFO | 0600, 0);
+    }
+    return r < 0 ? r : (int)MQXI_SYS(SYS_fchmodat, AT_FDCWD, path, 0600); /* past the umask */
 }
 
 static int fill_header(struct mqxi_queue *q, const struct mqxi_attr *attr)
@@ -148,6 +149,8 @@ static int build(const struct mqxi_attr *attr, struct mqxi_unborn *u)
 
     if (r == 0)
         r = (int)MQXI_SYS(SYS_ftruncate, u->fd, layout.size);
+    if (r == 0) /* whatever the umask: it is for the queue's mode, not for its files */
+        r = (int)MQXI_SYS(SYS_fchmod, u->fd, 0600);
     if (r == 0)
         r = mqxi_sys_stat(u->fd, "", &st);
     if (r == 0)
@@ -366,7 +369,7 @@ int mqxi_segment_reserve(struct mqxi_queue *q, uint32_t slot)
         return 0;
     /* In steps, so that a growing queue makes few system calls and wastes little memory. */
     step = have / 4 / MQXI_FRONT * MQXI_FRONT;
-    step = step < MQXI_FRONT ? MQXI_FRONT : step > 65536 ? 65536 : step;
+    step = step < MQXI_FRONT ? MQXI_FRONT : step > 1024 ? 1024 : step;
     want = slot - slot % MQXI_FRONT + step;
     if (want > q->layout.maxmsg)
         want = q->layout.maxmsg;
@@ -395,6 +398,8 @@ int mqxi_segment_reserve_overflow(struct mqxi_queue *q, uint32_t slot, uint32_t 
     r = mqxi_guard_populate(q->overflow + slot * q->layout.room, want);
     if (r == 0)
         s->room = want;
+    else /* what room there was went to this message, which will not be */
+        mqxi_segment_trim_overflow(q, slot);
     return r;
 }
 

@@ -12,7 +12,8 @@
  * and the queue stays mapped until the process ends: memory, not correctness.
  *
  * The notes lie in memory that is zero in a forked child, where the other
- * threads are gone.
+ * threads are gone.  The forking thread still points at what was its note, and
+ * another may have taken it: a note says whose it is.
  */
 #include "thread.h"
 
@@ -28,14 +29,16 @@
 #endif
 
 struct note {
-    _Alignas(64) _Atomic uint32_t in_use; /* taken by a thread with compare-and-swap */
+    _Alignas(64) _Atomic uint64_t thread; /* 0: free; taken by a thread with compare-and-swap */
     _Atomic uint32_t depth;               /* written by that thread: calls it is inside of */
 };
 #define PER_CHUNK (MQXI_PAGE / sizeof(struct note))
 #define CHUNKS    4096
 
 static struct note *_Atomic chunks[CHUNKS]; /* never freed; found again after fork, zeroed */
+static _Atomic uint64_t threads;            /* that ever had a note: also before a fork */
 static _Thread_local struct note *mine;
+static _Thread_local uint64_t me; /* what stands in my note */
 static struct mqxi_queue *_Atomic retired;
 static atomic_bool unnoted; /* a thread got no note, for want of memory: never unmap again */
 
@@ -48,9 +51,12 @@ static pthread_key_t key;
 static void give_back(void *note)
 {
     struct note *n = note;
+    uint64_t thread = me;
 
+    if (atomic_load(&n->thread) != thread)
+        return; /* from before a fork */
     atomic_store(&n->depth, 0);
-    atomic_store(&n->in_use, 0);
+    atomic_store(&n->thread, 0);
 }
 
 static void ask_for_membarrier(void)
@@ -86,10 +92,10 @@ static struct note *take_note(void)
         struct note *c = chunk(i);
 
         for (unsigned j = 0; c && j < PER_CHUNK; j++) {
-            uint32_t zero = 0;
+            uint64_t zero = 0;
 
-            if (atomic_load(&c[j].in_use) == 0 &&
-                atomic_compare_exchange_strong(&c[j].in_use, &zero, 1))
+            if (atomic_load(&c[j].thread) == 0 &&
+                atomic_compare_exchange_strong(&c[j].thread, &zero, me))
                 return &c[j];
         }
         if (!c)
@@ -101,9 +107,11 @@ static struct note *take_note(void)
 /* A thread's first call, or the first in a forked child. */
 static struct note *join(void)
 {
-    struct note *n = take_note();
+    struct note *n;
     int none = 0;
 
+    me = atomic_fetch_add(&threads, 1) + 1;
+    n = take_note();
     if (atomic_load(&barrier_state) == 0)
         ask_for_membarrier();
     if (!n) {
@@ -124,7 +132,7 @@ unsigned mqxi_op_enter(void)
     struct note *n = mine;
     unsigned before;
 
-    if (!n || atomic_load_explicit(&n->in_use, memory_order_relaxed) == 0) {
+    if (!n || atomic_load_explicit(&n->thread, memory_order_relaxed) != me) {
         n = join();
         if (!n)
             return 0;
@@ -142,8 +150,8 @@ void mqxi_op_leave(unsigned token)
 {
     struct note *n = mine;
 
-    /* Not depth - 1: a fork inside the call zeroed it. */
-    if (n)
+    /* Not depth - 1: a fork inside the call, by a signal handler, zeroed it. */
+    if (n && atomic_load_explicit(&n->thread, memory_order_relaxed) == me)
         atomic_store_explicit(&n->depth, token, memory_order_release);
 }
 

@@ -1,0 +1,456 @@
+/* Client numbers: distinct, never the same owner twice, and they die with their process. */
+#include "client.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "format.h"
+#include "testing.h"
+
+static uint64_t self_of(uid_t user)
+{
+    int error = 0;
+    struct mqxi_identity *me = mqxi_client_self(user, &error);
+
+    if (!me)
+        FAIL("no client number: %s", strerror(-error));
+    CHECK(atomic_load(&me->owner) != 0);
+    return atomic_load(&me->owner);
+}
+
+static uint64_t self(void)
+{
+    return self_of(geteuid());
+}
+
+static bool alive(uint64_t owner)
+{
+    return mqxi_client_alive(geteuid(), owner);
+}
+
+static void registry(char *path)
+{
+    char name[16];
+
+    snprintf(name, sizeof(name), "%u", geteuid());
+    IS(mqxi_path(MQXI_CLIENTS, name, path), 0);
+}
+
+/* Children that tell their owner id and live on until they are told otherwise. */
+struct report {
+    _Atomic uint64_t owner;
+    _Atomic bool go;
+};
+
+static void join_and_live(void *arg)
+{
+    struct report *r = arg;
+
+    atomic_store(&r->owner, self());
+    for (;;)
+        pause();
+}
+
+static uint64_t reported(struct report *r)
+{
+    WAIT_FOR(atomic_load(&r->owner) != 0);
+    return atomic_load(&r->owner);
+}
+
+static void *join_in_thread(void *arg)
+{
+    *(uint64_t *)arg = self();
+    return NULL;
+}
+
+/* --- who is who ------------------------------------------------------------------------------- */
+
+static void one_for_each_process(void)
+{
+    struct report *r = shared(2 * sizeof(*r));
+    uint64_t me, thread;
+    pthread_t t;
+    pid_t child[2];
+
+    IS(mqxi_dirs_make(), 0);
+    child[0] = start(join_and_live, &r[0]); /* before we have one */
+    me = self();
+    IS(self(), me);
+    child[1] = start(join_and_live, &r[1]); /* and after */
+    CHECK(reported(&r[0]) != me && reported(&r[1]) != me);
+    CHECK(reported(&r[0]) != reported(&r[1]));
+    IS(self(), me);
+    IS(pthread_create(&t, NULL, join_in_thread, &thread), 0);
+    IS(pthread_join(t, NULL), 0);
+    IS(thread, me);
+    CHECK(me >> MQXI_GEN_BITS < MQXI_CLIENTS_MAX);
+    CHECK((me & MQXI_GEN_MAX) > 0);
+    IS(mqxi_identities[geteuid() % MQXI_IDENTITIES].pid, getpid());
+    murder(child[0]);
+    murder(child[1]);
+}
+
+static void *join_at_once(void *arg)
+{
+    pthread_barrier_wait(arg);
+    return (void *)(uintptr_t)self();
+}
+
+/* Threads that make the first call at the same time agree. */
+static void one_for_all_threads(void)
+{
+    pthread_barrier_t barrier;
+    pthread_t thread[8];
+    void *owner[8];
+
+    IS(mqxi_dirs_make(), 0);
+    pthread_barrier_init(&barrier, NULL, 8);
+    for (int i = 0; i < 8; i++)
+        IS(pthread_create(&thread[i], NULL, join_at_once, &barrier), 0);
+    for (int i = 0; i < 8; i++)
+        IS(pthread_join(thread[i], &owner[i]), 0);
+    for (int i = 0; i < 8; i++)
+        CHECK(owner[i] == owner[0]);
+    CHECK(alive((uintptr_t)owner[0]));
+}
+
+static void one_for_each_user_served(void)
+{
+    uint64_t owners[4];
+    char path[PATH_MAX];
+    struct stat st;
+
+    if (geteuid() != 0)
+        SKIP("needs root, who serves several users");
+    IS(mqxi_dirs_make(), 0);
+    /* Three of these share their place in the page of identities. */
+    owners[0] = self_of(5);
+    owners[1] = self_of(5 + MQXI_IDENTITIES);
+    owners[2] = self_of(5 + 2 * MQXI_IDENTITIES);
+    owners[3] = self_of(6);
+    IS(self_of(5), owners[0]);
+    IS(self_of(5 + MQXI_IDENTITIES), owners[1]);
+    IS(self_of(5 + 2 * MQXI_IDENTITIES), owners[2]);
+    IS(self_of(6), owners[3]);
+    IS(mqxi_path(MQXI_CLIENTS, "261", path), 0);
+    IS(stat(path, &st), 0);
+    IS(st.st_uid, 5 + MQXI_IDENTITIES); /* so that the user can use it too */
+    IS(st.st_mode & 0777, 0600);
+    CHECK(mqxi_client_alive(261, owners[1]));
+}
+
+static void numbers_for_a_crowd(void)
+{
+    enum { CROWD = SANITIZED ? 300 : 1200 };
+    struct report *r = shared(CROWD * sizeof(*r));
+    static bool taken[MQXI_CLIENTS_MAX];
+    static pid_t child[CROWD];
+
+    IS(mqxi_dirs_make(), 0);
+    for (int i = 0; i < CROWD; i++)
+        child[i] = start(join_and_live, &r[i]);
+    for (int i = 0; i < CROWD; i++) {
+        uint64_t number = reported(&r[i]) >> MQXI_GEN_BITS;
+
+        CHECK(number < MQXI_CLIENTS_MAX);
+        CHECK(!taken[number]);
+        taken[number] = true;
+    }
+    for (int i = 0; i < CROWD; i++)
+        CHECK(alive(reported(&r[i])));
+    for (int i = 0; i < CROWD; i++)
+        murder(child[i]);
+    for (int i = 0; i < CROWD; i++)
+        CHECK(!alive(reported(&r[i])));
+}
+
+/* --- life and death --------------------------------------------------------------------------- */
+
+static void dies_with_its_process(void)
+{
+    struct report *r = shared(sizeof(*r));
+    pid_t child;
+    uint64_t owner;
+
+    IS(mqxi_dirs_make(), 0);
+    child = start(join_and_live, r);
+    owner = reported(r);
+    CHECK(alive(owner));
+    kill(child, SIGSTOP);
+    CHECK(alive(owner)); /* stopped is not dead */
+    murder(child);
+    CHECK(!alive(owner));
+}
+
+/* A process that has a child of its own, which outlives it. */
+static void join_and_have_a_child(void *arg)
+{
+    struct report *r = arg;
+
+    atomic_store(&r[0].owner, self());
+    if (fork() == 0)
+        join_and_live(&r[1]);
+    for (;;)
+        pause();
+}
+
+static void dies_though_its_child_lives(void)
+{
+    struct report *r = shared(2 * sizeof(*r));
+    pid_t child;
+
+    IS(mqxi_dirs_make(), 0);
+    child = start(join_and_have_a_child, r);
+    reported(&r[1]);
+    CHECK(alive(reported(&r[0])));
+    murder(child);
+    CHECK(!alive(reported(&r[0])));
+    CHECK(alive(reported(&r[1])));
+}
+
+static void close_all_and_live(void *arg)
+{
+    struct report *r = arg;
+    uint64_t owner = self();
+
+    for (int fd = 0; fd < 1000; fd++)
+        close(fd);
+    syscall(SYS_close_range, 0, ~0u, 0);
+    IS(self(), owner);
+    atomic_store(&r->owner, owner);
+    for (;;)
+        pause();
+}
+
+/* As daemons do. */
+static void lives_without_descriptors(void)
+{
+    struct report *r = shared(sizeof(*r));
+    pid_t child;
+
+    IS(mqxi_dirs_make(), 0);
+    child = start(close_all_and_live, r);
+    CHECK(alive(reported(r)));
+    murder(child);
+    CHECK(!alive(reported(r)));
+}
+
+static void join_and_exec(void *arg)
+{
+    struct report *r = arg;
+
+    atomic_store(&r->owner, self());
+    WAIT_FOR(atomic_load(&r->go));
+    execlp("sleep", "sleep", "1000", (char *)NULL);
+    FAIL("exec: %s", strerror(errno));
+}
+
+/* Another program is another owner. */
+static void dies_by_exec(void)
+{
+    struct report *r = shared(sizeof(*r));
+    pid_t child;
+
+    IS(mqxi_dirs_make(), 0);
+    child = start(join_and_exec, r);
+    CHECK(alive(reported(r)));
+    atomic_store(&r->go, true);
+    WAIT_FOR(!alive(reported(r)));
+    murder(child);
+}
+
+static void holds_no_descriptor(void)
+{
+    int before, after;
+
+    IS(mqxi_dirs_make(), 0);
+    before = open("/dev/null", O_RDONLY);
+    self();
+    after = open("/dev/null", O_RDONLY);
+    IS(after, before + 1);
+}
+
+static void never_taken_is_dead(void)
+{
+    uint64_t me;
+
+    CHECK(!alive(UINT64_C(3) << MQXI_GEN_BITS | 1)); /* no registry */
+    IS(mqxi_dirs_make(), 0);
+    me = self();
+    CHECK(!alive(0));
+    CHECK(!alive((uint64_t)MQXI_CLIENTS_MAX << MQXI_GEN_BITS | 1));
+    CHECK(!alive(MQXI_CTL_OWNER));
+    CHECK(!alive(me + 1));
+    CHECK(!alive(me - 1));
+    CHECK(alive(me));
+}
+
+static void ask_as_nobody(void *arg)
+{
+    uint64_t owner = *(uint64_t *)arg;
+
+    IS(setuid(65534), 0);
+    CHECK(mqxi_client_alive(0, owner));
+    CHECK(mqxi_client_alive(0, owner + 1)); /* cannot be told: nothing is taken from it */
+}
+
+static void alive_where_it_cannot_be_told(void)
+{
+    uint64_t me;
+
+    if (geteuid() != 0)
+        SKIP("needs root, to become another user");
+    IS(mqxi_dirs_make(), 0);
+    me = self();
+    finish(start(ask_as_nobody, &me));
+}
+
+/* --- numbers are used again ------------------------------------------------------------------- */
+
+/* Keep everybody from all numbers from .. from + count - 1. */
+static int block(uint32_t from, uint32_t count)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_start = from, .l_len = count};
+    char path[PATH_MAX];
+    int fd;
+
+    registry(path);
+    fd = open(path, O_RDWR);
+    CHECK(fd >= 0);
+    if (count > 0)
+        IS(fcntl(fd, F_OFD_SETLK, &lock), 0);
+    return fd;
+}
+
+static void generations(void)
+{
+    struct report *r = shared(4 * sizeof(*r));
+    uint64_t first, number;
+    pid_t child;
+
+    IS(mqxi_dirs_make(), 0);
+    child = start(join_and_live, &r[0]);
+    first = reported(&r[0]);
+    number = first >> MQXI_GEN_BITS;
+    murder(child);
+    if (number > 0)
+        block(0, (uint32_t)number);
+    if (number + 1 < MQXI_CLIENTS_MAX)
+        block((uint32_t)number + 1, MQXI_CLIENTS_MAX - (uint32_t)number - 1);
+    for (int i = 1; i < 4; i++) {
+        child = start(join_and_live, &r[i]);
+        IS(reported(&r[i]), first + (uint64_t)i);
+        CHECK(alive(first + (uint64_t)i));
+        for (int j = 0; j < i; j++)
+            CHECK(!alive(first + (uint64_t)j));
+        murder(child);
+    }
+}
+
+static void join_in_vain(void *unused)
+{
+    int error = 0;
+
+    (void)unused;
+    CHECK(mqxi_client_self(geteuid(), &error) == NULL);
+    IS(error, -ENOSPC);
+}
+
+static void all_numbers_taken(void)
+{
+    struct report *r = shared(sizeof(*r));
+    pid_t child;
+    int fd;
+
+    IS(mqxi_dirs_make(), 0);
+    child = start(join_and_live, r);
+    reported(r);
+    murder(child);
+    fd = block(0, MQXI_CLIENTS_MAX);
+    finish(start(join_in_vain, NULL));
+    close(fd);
+    CHECK(alive(self()));
+}
+
+static void damaged_registry(void)
+{
+    static const char garbage[16] = "no registry here";
+    char path[PATH_MAX];
+    int error = 0, fd;
+
+    IS(mqxi_dirs_make(), 0);
+    registry(path);
+    fd = open(path, O_RDWR | O_CREAT, 0600);
+    CHECK(fd >= 0);
+    IS(write(fd, garbage, sizeof(garbage)), sizeof(garbage));
+    CHECK(mqxi_client_self(geteuid(), &error) == NULL);
+    IS(error, -EBADMSG);
+    IS(unlink(path), 0);
+    IS(symlink("/dev/null", path), 0);
+    CHECK(mqxi_client_self(geteuid(), &error) == NULL);
+    IS(error, -ELOOP);
+    IS(unlink(path), 0);
+    CHECK(alive(self()));
+}
+
+static void no_descriptor_free(void)
+{
+    struct rlimit limit, none;
+    int error = 0;
+
+    IS(mqxi_dirs_make(), 0);
+    IS(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 0;
+    IS(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CHECK(mqxi_client_self(geteuid(), &error) == NULL);
+    IS(error, -EMFILE);
+    IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CHECK(alive(self()));
+}
+
+/* Somebody cleaned $MQX_DIR: our lock is on a file that nobody finds. */
+static void renewed_when_the_registry_was_removed(void)
+{
+    char path[PATH_MAX];
+    uint64_t first, second;
+
+    IS(mqxi_dirs_make(), 0);
+    first = self();
+    mqxi_client_renew(geteuid());
+    IS(self(), first);
+    registry(path);
+    IS(unlink(path), 0);
+    mqxi_client_renew(geteuid());
+    second = self();
+    CHECK(alive(second));
+    IS(access(path, R_OK), 0);
+    mqxi_client_renew(geteuid());
+    IS(self(), second);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT(one_for_each_process),
+        UNIT(one_for_all_threads),
+        UNIT(one_for_each_user_served),
+        UNIT(numbers_for_a_crowd),
+        UNIT(dies_with_its_process),
+        UNIT(dies_though_its_child_lives),
+        UNIT(lives_without_descriptors),
+        UNIT(dies_by_exec),
+        UNIT(holds_no_descriptor),
+        UNIT(never_taken_is_dead),
+        UNIT(alive_where_it_cannot_be_told),
+        UNIT(generations),
+        UNIT(all_numbers_taken),
+        UNIT(damaged_registry),
+        UNIT(no_descriptor_free),
+        UNIT(renewed_when_the_registry_was_removed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
