@@ -16,6 +16,9 @@ SOMAJOR := 0
 SANITIZE ?=
 B        ?= build$(if $(SANITIZE),-$(if $(findstring thread,$(SANITIZE)),tsan,asan))
 CFLAGS   ?= -O2 -g
+ifeq ($(strip $(B)),)
+$(error B, the build folder, must not be empty)
+endif
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 
@@ -27,8 +30,8 @@ mandir     := $(PREFIX)/share/man
 # --- flags ------------------------------------------------------------------------------------
 
 # 16-byte compare-and-swap is an instruction of its own on x86-64.
-ARCH := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),-mcx16)
-SAN  := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer \
+ARCH := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),-mcx16 -mprfchw)
+SAN  := $(if $(findstring thread,$(SANITIZE)),-Wno-tsan) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer \
           $(if $(findstring undefined,$(SANITIZE)),-fno-sanitize-recover=undefined))
 
 # Unwind tables: a cancelled thread unwinds through our blocking calls.
@@ -38,7 +41,8 @@ BASE := -std=gnu11 -Wall -Wextra -Wpedantic -Werror -D_GNU_SOURCE -pthread \
 OURS := $(BASE) -Iinclude -Ilibmqx
 LIB  := $(OURS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
 # Tests, benchmarks and examples are ordinary programs: the system's headers, no library of ours.
-PLAIN := $(BASE)
+# (Tests pass null pointers on purpose.)
+PLAIN := $(BASE) -Wno-nonnull $(if $(findstring undefined,$(SANITIZE)),-fno-sanitize=nonnull-attribute)
 
 FUSE_CFLAGS := $(shell pkg-config --cflags fuse3 2>/dev/null)
 FUSE_LIBS   := $(shell pkg-config --libs fuse3 2>/dev/null)
@@ -157,7 +161,7 @@ $(B)/examples/%: $(B)/obj/examples/%.o
 # The fuzzer sees the library's own branches: all of it is compiled for it, by clang.
 $(B)/fuzz/%: fuzz/%.c $(wildcard libmqx/*.[ch]) $(wildcard include/*.h)
 	@mkdir -p $(@D) && echo "  FUZZ  $@"
-	$(Q)clang $(filter-out $(SAN),$(LIB)) -O1 -g -fsanitize=fuzzer,address,undefined \
+	$(Q)clang $(filter-out $(SAN),$(LIB)) -O1 -g -DFUZZING -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=undefined -o $@ $< $(call sources,libmqx) $(INIH)
 fuzzers: $(FUZZERS)
 

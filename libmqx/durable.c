@@ -8,7 +8,9 @@
  * they like, and may be at their limit, jailed or without rights when they
  * send.  The file survives mqxd, so a new mqxd hears on the same page.  Root's
  * doorbell may be rung, hence written and truncated, by everybody: a page that
- * is gone is caught by the SIGBUS guard, as a segment's is.
+ * is gone is caught by the SIGBUS guard, as a segment's is, and mended by the
+ * next who rings.  (A futex is the file and the offset, not the page: mqxd,
+ * asleep on the old page, is woken through the new one.)
  */
 #include "durable.h"
 
@@ -93,19 +95,38 @@ static struct bell *bell_of(uid_t uid)
     return NULL;
 }
 
+int mqxi_bell_mend(int fd, uint64_t size)
+{
+    struct mqxi_doorbell head, mine = {.magic = MQXI_BELL_MAGIC,
+                                       .version = MQXI_BELL_VERSION,
+                                       .event = MQXI_EVENT_SLEEPERS};
+    long r;
+
+    if (size >= MQXI_PAGE &&
+        MQXI_SYS(SYS_pread64, fd, &head, sizeof(head), 0L) == (long)sizeof(head) &&
+        head.magic == mine.magic && head.version == mine.version)
+        return 0;
+    if (size < MQXI_PAGE) {
+        r = MQXI_SYS(SYS_ftruncate, fd, (long)MQXI_PAGE);
+        if (r < 0)
+            return (int)r;
+    }
+    r = MQXI_SYS(SYS_pwrite64, fd, &mine, sizeof(mine), 0L);
+    return r == (long)sizeof(mine) ? 0 : r < 0 ? (int)r : -ENOSPC;
+}
+
 static int open_bell(uid_t uid, struct mqxi_stat *st)
 {
-    struct mqxi_doorbell head;
-    int fd = open_of(MQXI_BELL_FILE, uid, O_RDWR, st);
+    int fd = open_of(MQXI_BELL_FILE, uid, O_RDWR, st), r;
 
     if (fd < 0)
         return fd;
-    if (st->size == MQXI_PAGE &&
-        MQXI_SYS(SYS_pread64, fd, &head, sizeof(head), 0L) == (long)sizeof(head) &&
-        head.magic == MQXI_BELL_MAGIC && head.version == MQXI_BELL_VERSION)
+    /* mqxd may be asleep on what was damaged: it cannot mend it before it is rung. */
+    r = mqxi_bell_mend(fd, st->size);
+    if (r == 0)
         return fd;
     mqxi_sys_close(fd);
-    return -ENOENT;
+    return r;
 }
 
 static long map_page(int fd, void *where)
@@ -154,8 +175,9 @@ static void ring_page(struct mqxi_doorbell *page, bool rescan)
 {
     if (rescan)
         atomic_store(&page->rescan, 1);
-    /* Not mqxi_event_signal: see struct mqxi_doorbell. */
-    if (atomic_fetch_add(&page->event, MQXI_EVENT_STEP) & MQXI_EVENT_SLEEPERS)
+    /* Not mqxi_event_signal: see struct mqxi_doorbell.  A rescan is rare, and heard even where
+     * somebody has cleared the bit. */
+    if ((atomic_fetch_add(&page->event, MQXI_EVENT_STEP) & MQXI_EVENT_SLEEPERS) || rescan)
         MQXI_SYS(SYS_futex, &page->event, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 

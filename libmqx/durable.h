@@ -29,6 +29,8 @@ bool mqxi_durable_settled(const struct mqxi_queue *q, uint32_t slot, uint64_t ke
 /* mqxd's two files in the clients directory. */
 #define MQXI_LOCK_FILE "mqxd" /* readable by all, empty: which mqxd lives */
 #define MQXI_BELL_FILE "bell" /* struct mqxi_doorbell, one page */
+/* Make the doorbell usable if it is not: new, truncated or overwritten. */
+int mqxi_bell_mend(int fd, uint64_t size);
 int mqxi_mqxd_path(const char *file, uid_t uid, char *path);
 
 /* Bytes of the lock file that mqxd locks for writing: an open-file-description lock, which goes

@@ -2,13 +2,15 @@
 #include "durable.h"
 
 #include <fcntl.h>
+#include <sys/ptrace.h>
 
 #include "engine.h"
 #include "snapshot.h"
 #include "testing.h"
 #include "wait.h"
 
-#define SLOTS 200
+#define SLOTS   200
+#define CHANGES (SANITIZED ? 20000 : 300000) /* by each changer */
 
 /* --- the test's own mqxd ---------------------------------------------------------------------- */
 
@@ -123,7 +125,7 @@ static void roots_counts(void)
 
 struct marking {
     _Atomic uint64_t value[SLOTS]; /* what a slot holds, so to speak */
-    _Atomic uint64_t marked[4][SLOTS];
+    _Atomic uint64_t seen[SLOTS];  /* as the test's mqxd has seen it */
     _Atomic int done;
 };
 
@@ -134,13 +136,14 @@ static void change_and_mark(void *arg)
     struct mqxi_queue *q = attach("q");
     uint64_t random = (uint64_t)(uintptr_t)arg;
 
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < CHANGES; i++) {
         uint32_t slot = below(&random, SLOTS);
 
         atomic_fetch_add(&m->value[slot], 1);
         mqxi_durable_mark(q, slot);
     }
     m->done++;
+    mqxi_durable_mark(q, 0); /* or nobody would look whether we are done */
 }
 
 static void look(struct mqxi_queue *q, uint64_t *seen)
@@ -182,45 +185,68 @@ static void no_mark_is_lost(void)
         finish(children[i]);
 }
 
-static void mark_until_killed(void *arg)
+static void look_for_ever(void *arg)
 {
+    struct mqxi_doorbell *bell = arg;
     struct mqxi_queue *q = attach("q");
 
-    for (uint32_t i = 0;; i++)
-        mqxi_durable_mark(q, (i + (uint32_t)(uintptr_t)arg) % SLOTS);
+    for (;;) {
+        sleep_until_dirty(bell, q);
+        look(q, (uint64_t *)m->seen);
+    }
 }
 
-/* However many are killed in the middle of a mark, the next one that lives is heard. */
-static void killed_ringers(void)
+/* A child marks the slot and is killed after this many instructions.  False: it was done by then.
+ */
+static bool mark_partly(struct mqxi_queue *q, uint32_t slot, int instructions)
+{
+    pid_t child = fork();
+    int status;
+
+    CHECK(child >= 0);
+    if (child == 0) {
+        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+        raise(SIGSTOP);
+        mqxi_durable_mark(q, slot);
+        _exit(0);
+    }
+    for (int i = 0; i <= instructions; i++) {
+        IS(waitpid(child, &status, 0), child);
+        if (WIFEXITED(status))
+            return false;
+        CHECK(WIFSTOPPED(status));
+        if (i < instructions && ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) < 0)
+            SKIP("processes cannot be traced here");
+    }
+    murder(child);
+    return true;
+}
+
+/* Wherever a process is killed in the middle of a mark, the next one that lives is heard. */
+static void killed_anywhere(void)
 {
     struct mqxi_doorbell *bell = doorbell();
-    struct mqxi_queue *q = create("q", SLOTS, 8), *other = create("other", SLOTS, 8);
-    uint64_t seen[SLOTS], random = 1;
+    struct mqxi_queue *q = create("q", SLOTS, 8);
+    int instructions = 1;
+    pid_t looker;
 
     m = shared(sizeof(*m));
     IS(mqxi_segment_reserve(q, SLOTS - 1), 0);
-    IS(mqxi_segment_reserve(other, SLOTS - 1), 0);
-    for (int round = 0; round < 300; round++) {
-        pid_t victim = start(mark_until_killed, (void *)(uintptr_t)round), child;
+    mqxi_durable_mark(q, 0); /* maps the doorbell, also for the children */
+    looker = start(look_for_ever, bell);
+    do {
+        uint32_t slot = (uint32_t)instructions % SLOTS;
 
-        for (uint32_t looks = below(&random, 2000); looks > 0; looks--)
-            look(q, seen);
-        murder(victim);
-        look(q, seen);
-        atomic_store(&m->value[round % SLOTS], (uint64_t)round + 1);
-        fflush(NULL);
-        child = fork();
-        CHECK(child >= 0);
-        if (child == 0) {
-            WAIT_FOR(asleep(getppid()));
-            mqxi_durable_mark(q, (uint32_t)round % SLOTS);
-            _exit(0);
-        }
-        sleep_until_dirty(bell, q);
-        look(q, seen);
-        IS(seen[round % SLOTS], round + 1);
-        finish(child);
-    }
+        WAIT_FOR(!mqxi_dirty(q) && asleep(looker));
+        if (!mark_partly(q, (slot + 1) % SLOTS, instructions))
+            break;
+        WAIT_FOR(asleep(looker));
+        atomic_store(&m->value[slot], (uint64_t)instructions);
+        mqxi_durable_mark(q, slot);
+        WAIT_FOR(atomic_load(&m->seen[slot]) == (uint64_t)instructions);
+    } while (instructions++);
+    CHECK(instructions > 20); /* or it was not stepped at all */
+    murder(looker);
 }
 
 static void new_doorbell_is_found(void)
@@ -337,7 +363,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(alive_while_locked), UNIT(not_by_anothers_file), UNIT(roots_counts),
-        UNIT(no_mark_is_lost),    UNIT(killed_ringers),       UNIT(new_doorbell_is_found),
+        UNIT(no_mark_is_lost),    UNIT(killed_anywhere),      UNIT(new_doorbell_is_found),
         UNIT(until_stored),       UNIT(until_received),       UNIT(until_replaced),
         UNIT(until_unlinked),
     };

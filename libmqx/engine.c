@@ -57,15 +57,68 @@ static bool claim(struct mqxi_queue *q, uint32_t slot, uint64_t owner)
                                                    memory_order_acq_rel, memory_order_relaxed);
 }
 
+/* Receivers scan only as far as a slot of the front was ever used. */
+static void raise_front(struct mqxi_queue *q, uint32_t slots)
+{
+    _Atomic uint32_t *used = &q->header->front_used;
+    uint32_t seen = atomic_load_explicit(used, memory_order_relaxed);
+
+    while (seen < slots && !atomic_compare_exchange_weak(used, &seen, slots))
+        ;
+}
+
+/* The slots that this end of a stream will need next, far away in the other end's cache. */
+static void fetch_next_free(const struct mqxi_queue *q, uint32_t slot)
+{
+    for (uint32_t i = slot + 1; i <= slot + 2 && i < q->layout.front; i++)
+        if (atomic_load_explicit(&q->ctl[i], memory_order_relaxed) == MQXI_CTL_FREE) {
+            const uint8_t *s = (const uint8_t *)&mqxi_slot(q, i)->key;
+
+            __builtin_prefetch(s, 1);
+            __builtin_prefetch(s + 64, 1);
+        }
+}
+
 static int claim_in_front(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
 {
     for (uint32_t i = 0; i < q->layout.front; i++)
         if (atomic_load_explicit(&q->ctl[i], memory_order_acquire) == MQXI_CTL_FREE &&
             claim(q, i, owner)) {
+            raise_front(q, i + 1);
+            if (i > 0) /* not for single messages, which all use slot 0 */
+                fetch_next_free(q, i);
             *slot = i;
             return 0;
         }
     return -EAGAIN;
+}
+
+/*
+ * The front is full, and receivers are at work: give them a moment.  Where they
+ * are slower than the senders, that costs nothing, and it keeps a stream in the
+ * front, where a message costs a fraction of what it does in the tree, whose
+ * upper nodes all senders and receivers change.  Where that frees nothing, as in
+ * a queue that is deep, it is not tried again soon.
+ */
+static int claim_after_a_moment(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
+{
+    uint32_t freed = mqxi_event_read(&q->header->send_event);
+    uint32_t skip = atomic_load_explicit(&q->skip, memory_order_relaxed);
+    int r = -EAGAIN;
+
+    if (skip > 0) {
+        atomic_store_explicit(&q->skip, skip - 1, memory_order_relaxed);
+        return -EAGAIN;
+    }
+    if (freed != atomic_load_explicit(&q->freed, memory_order_relaxed)) {
+        mqxi_event_pause(MQXI_WAIT_BATCH / 2);
+        r = claim_in_front(q, owner, slot);
+        atomic_store_explicit(&q->freed, mqxi_event_read(&q->header->send_event),
+                              memory_order_relaxed);
+        if (r < 0)
+            atomic_store_explicit(&q->skip, 1000, memory_order_relaxed);
+    }
+    return r;
 }
 
 /* Claim a slot whose bit in this word of the used bitmap is clear. */
@@ -119,27 +172,39 @@ static int claim_behind(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
     return -EBADMSG;
 }
 
-static int claim_free(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
+static int claim_any(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
 {
-    for (int i = 0; i < TRIES; i++) {
-        uint32_t freed = mqxi_event_read(&q->header->send_event);
-        int r = -EAGAIN;
+    int r = -EAGAIN;
 
-        /* free_word 0: the front may have room. */
-        if (atomic_load_explicit(&q->header->free_word, memory_order_relaxed) == 0)
-            r = claim_in_front(q, owner, slot);
-        if (r == -EAGAIN && q->layout.levels > 0)
-            r = claim_behind(q, owner, slot);
+    /* free_word 0: the front may have room. */
+    if (atomic_load_explicit(&q->header->free_word, memory_order_relaxed) == 0)
+        r = claim_in_front(q, owner, slot);
+    if (r == -EAGAIN && q->layout.levels > 0)
+        r = claim_after_a_moment(q, owner, slot);
+    if (r == -EAGAIN && q->layout.levels > 0)
+        r = claim_behind(q, owner, slot);
+    return r;
+}
+
+static int claim_free(struct mqxi_queue *q, uint64_t owner, uint32_t *slot, uint64_t *seen)
+{
+    /* At first without a look at the receivers' counter, a cache line that they keep changing. */
+    int r = claim_any(q, owner, slot);
+
+    for (int i = 0; r == -EAGAIN && i < TRIES; i++) {
+        uint32_t freed = mqxi_event_read(&q->header->send_event);
+
+        r = claim_any(q, owner, slot);
         if (r == -EAGAIN)
-            r = claim_in_front(q, owner, slot);
-        if (r != -EAGAIN)
-            return r;
+            r = claim_in_front(q, owner, slot); /* whatever the hint says */
         /* Full only if nothing was freed while we looked: a slot that we had passed may have
          * become free before one that we still saw free was claimed. */
-        if (mqxi_event_read(&q->header->send_event) == freed)
+        if (r == -EAGAIN && mqxi_event_read(&q->header->send_event) == freed) {
+            *seen = freed;
             return -EAGAIN;
+        }
     }
-    return -EBADMSG;
+    return r == -EAGAIN ? -EBADMSG : r;
 }
 
 /* The slot is free again; the caller owns it.  The store is the commit point. */
@@ -154,7 +219,7 @@ static void release(struct mqxi_queue *q, uint32_t slot)
 }
 
 static int fill(struct mqxi_queue *q, uint32_t slot, const void *data, uint32_t len,
-                const struct mqxi_identity *me, int64_t type)
+                const struct mqxi_identity *me, int64_t type, uint64_t sent_ns)
 {
     struct mqxi_slot *s = mqxi_slot(q, slot);
 
@@ -168,7 +233,7 @@ static int fill(struct mqxi_queue *q, uint32_t slot, const void *data, uint32_t 
     s->len = len;
     s->pid = atomic_load_explicit(&me->pid, memory_order_relaxed);
     s->uid = atomic_load_explicit(&me->uid, memory_order_relaxed);
-    s->sent_ns = now_coarse();
+    s->sent_ns = sent_ns;
     memcpy(mqxi_payload(q, slot, len), data, len);
     return 0;
 }
@@ -183,28 +248,46 @@ static uint64_t publish(struct mqxi_queue *q, uint32_t slot, uint32_t prio)
     if (sequence >= MQXI_SEQ_MAX)
         return 0;
     mqxi_slot(q, slot)->key = key;
+    atomic_store_explicit(&q->newest, sequence, memory_order_release);
     /* The commit point.  Release: who sees the key sees the message. */
     atomic_store_explicit(&q->ctl[slot], key, memory_order_release);
     return key;
 }
 
 /* What follows from a message that is there (or there again): tree, mirror, event. */
-static int announce(struct mqxi_queue *q, uint32_t slot, uint64_t key)
+static int announce(struct mqxi_queue *q, uint32_t slot, uint64_t key, uint64_t sent_ns)
 {
     struct mqxi_header *h = q->header;
     int r = slot >= q->layout.front ? mqxi_index_insert(q, slot, key) : 0;
 
     if (atomic_load_explicit(&h->durable, memory_order_relaxed) != MQXI_DURABLE_OFF)
         mqxi_durable_mark(q, slot);
+    hint(&h->send_cpu, (uint32_t)sched_getcpu());
+    if (sent_ns)
+        atomic_store_explicit(&h->last_send_ns, sent_ns, memory_order_relaxed);
     mqxi_event_signal(&h->recv_event, false);
     return r;
+}
+
+/*
+ * A line that another core wrote last takes long to get: ask for those of the
+ * first slot, which a queue that is nearly empty uses, before the first is
+ * needed, and for writing, so that each is fetched once and all at once.
+ */
+static void fetch_first_slot(const struct mqxi_queue *q)
+{
+    const uint8_t *s = (const uint8_t *)&mqxi_slot(q, 0)->key;
+
+    __builtin_prefetch((const void *)q->ctl, 1);
+    __builtin_prefetch(s, 1);
+    __builtin_prefetch(s + 64, 1);
 }
 
 int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio, int64_t type,
              uint32_t *slot_out, uint64_t *key_out)
 {
     struct mqxi_identity *me;
-    uint64_t owner, key;
+    uint64_t owner, key, sent_ns = now_coarse();
     uint32_t slot = 0;
     int r = vanished(q);
 
@@ -212,15 +295,16 @@ int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio
         r = -EMSGSIZE;
     if (r < 0)
         return r;
+    fetch_first_slot(q);
     do { /* again only in a child that was forked by a signal handler right in here */
         me = mqxi_client_self(q->uid, &r);
         if (!me)
             return r;
         owner = atomic_load_explicit(&me->owner, memory_order_relaxed);
-        r = claim_free(q, owner, &slot);
+        r = claim_free(q, owner, &slot, key_out ? key_out : &key);
         if (r < 0)
             return vanished(q) ? -EIO : r;
-        r = fill(q, slot, data, len, me, type);
+        r = fill(q, slot, data, len, me, type, sent_ns);
     } while (atomic_load_explicit(&me->owner, memory_order_relaxed) != owner);
     key = r == 0 ? publish(q, slot, prio) : 0;
     if (key == 0) {
@@ -228,10 +312,7 @@ int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio
         mqxi_event_signal(&q->header->send_event, false);
         return r < 0 ? r : -EBADMSG;
     }
-    atomic_store_explicit(&q->header->last_send_ns, mqxi_slot(q, slot)->sent_ns,
-                          memory_order_relaxed);
-    hint(&q->header->send_cpu, (uint32_t)sched_getcpu());
-    r = announce(q, slot, key);
+    r = announce(q, slot, key, sent_ns);
     if (slot_out)
         *slot_out = slot;
     if (key_out)
@@ -254,8 +335,10 @@ static bool any(_Atomic uint64_t *ctl)
 static struct mqxi_first scan_front(const struct mqxi_queue *q)
 {
     uint64_t least = UINT64_MAX;
-    uint32_t slot = 0, end = q->layout.front;
+    uint32_t slot = 0, end = atomic_load_explicit(&q->header->front_used, memory_order_acquire);
 
+    if (end > q->layout.front)
+        end = q->layout.front;
     for (uint32_t i = 0; i < end; i++) {
         uint64_t v;
 
@@ -289,26 +372,52 @@ static int find_first(const struct mqxi_queue *q, struct mqxi_first *first)
     return r;
 }
 
+/*
+ * Find the first message, so that what was sent before it in the order of the
+ * queue is not passed over: while we look, a message of higher priority may go
+ * into a slot that we had passed, and after it another into one that we then
+ * see.  What we found is right if it was being sent before we began to look:
+ * then whatever we missed was sent at the same time, and may come after it.
+ * Or if nothing was sent meanwhile.
+ *
+ * The senders keep changing their cache lines, so we look at those only when
+ * it takes that: not at all while what we find was sent before something that
+ * this process knows of, at the event counter for a single message, and at
+ * the sequence when messages keep coming in.
+ */
+static int look(struct mqxi_queue *q, struct mqxi_first *first, uint32_t *seen)
+{
+    uint64_t newest = atomic_load_explicit(&q->newest, memory_order_acquire);
+    int r = find_first(q, first);
+
+    for (int i = 0; r == 0 && i < TRIES; i++) {
+        uint32_t arrived;
+
+        if (first->key != 0 && (first->key & MQXI_SEQ_MAX) <= newest)
+            return 0;
+        arrived = mqxi_event_read(&q->header->recv_event);
+        if (i > 0) {
+            newest = atomic_load_explicit(&q->header->sequence, memory_order_acquire);
+            atomic_store_explicit(&q->newest, newest, memory_order_release);
+        }
+        r = find_first(q, first);
+        *seen = arrived;
+        if (r == 0 && mqxi_event_read(&q->header->recv_event) == arrived)
+            return first->key == 0 ? -EAGAIN : 0;
+    }
+    return r < 0 ? r : -EBADMSG;
+}
+
 /* Claim the first message: ready -> taking. */
-static int claim_first(struct mqxi_queue *q, uint64_t owner, struct mqxi_first *first)
+static int claim_first(struct mqxi_queue *q, uint64_t owner, struct mqxi_first *first,
+                       uint32_t *seen)
 {
     for (int i = 0; i < TRIES; i++) {
-        uint32_t arrived = mqxi_event_read(&q->header->recv_event);
-        uint64_t newest = atomic_load_explicit(&q->header->sequence, memory_order_acquire), key;
-        int r = find_first(q, first);
+        int r = look(q, first, seen);
+        uint64_t key = first->key;
 
         if (r < 0)
             return r;
-        /* While we looked, a message of higher priority may have gone into a slot that we had
-         * passed, and after it another into one that we then saw.  Nothing arrived, or what we
-         * found was being sent before we began: then whatever we missed was sent at the same
-         * time as what we found, and may come after it. */
-        if ((first->key == 0 || (first->key & MQXI_SEQ_MAX) > newest) &&
-            mqxi_event_read(&q->header->recv_event) != arrived)
-            continue;
-        if (first->key == 0)
-            return -EAGAIN;
-        key = first->key;
         __builtin_prefetch(&mqxi_slot(q, first->slot)->key); /* far away in a deep queue */
         if (atomic_compare_exchange_strong_explicit(&q->ctl[first->slot], &key,
                                                     MQXI_CTL_TAKING | owner, memory_order_acq_rel,
@@ -337,11 +446,12 @@ int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out)
 
     if (r < 0)
         return r;
+    fetch_first_slot(q);
     me = mqxi_client_self(q->uid, &r);
     if (!me)
         return r;
     out->owner = atomic_load_explicit(&me->owner, memory_order_relaxed);
-    r = claim_first(q, out->owner, &first);
+    r = claim_first(q, out->owner, &first, &out->seen);
     if (r < 0)
         return vanished(q) ? -EIO : r;
     s = mqxi_slot(q, first.slot);
@@ -400,12 +510,15 @@ int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
 
 int mqxi_take_abort(struct mqxi_queue *q, const struct mqxi_taken *t)
 {
+    int r;
+
     if (vanished(q))
         return -EIO;
     if (!still_mine(q, t))
         return -ESTALE;
     atomic_store_explicit(&q->ctl[t->slot], t->key, memory_order_release);
-    return announce(q, t->slot, t->key);
+    r = announce(q, t->slot, t->key, 0);
+    return vanished(q) ? -EIO : r;
 }
 
 uint32_t mqxi_count(struct mqxi_queue *q)

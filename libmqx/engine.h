@@ -16,6 +16,7 @@ struct mqxi_taken {
     uint32_t prio;
     uint64_t key;
     uint64_t owner; /* who took it: engine's own */
+    uint32_t seen;  /* on -EAGAIN: the counter recv_event while the queue was empty */
     int64_t type;
     uint32_t pid, uid; /* of the sender */
     uint64_t sent_ns;
@@ -25,13 +26,15 @@ struct mqxi_taken {
 /*
  * Put a message.  len must be at most msgsize, prio below MQXI_PRIO_MAX.
  * *slot, *key (both may be NULL) say where it went.
- * -EAGAIN: full.  -ENOSPC: no memory for it (tmpfs full).  -EBADMSG: the
+ * -EAGAIN: full; *key then is what the counter send_event showed while it was,
+ * to be waited on.  -ENOSPC: no memory for it (tmpfs full).  -EBADMSG: the
  * segment is damaged.  -EIO: it vanished.  Others: no client number.
  */
 int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio, int64_t type,
              uint32_t *slot, uint64_t *key);
 
-/* Take the first message: -EAGAIN: empty; else as mqxi_put. */
+/* Take the first message: -EAGAIN: empty, and out->seen is what recv_event showed; else as
+ * mqxi_put. */
 int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out);
 /* It is consumed: free the slot.  -EBADMSG if the slot is no longer ours (damaged segment). */
 int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *taken);

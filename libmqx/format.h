@@ -98,32 +98,37 @@ struct mqxi_header {
     _Atomic uint32_t durable; /* enum mqxi_durable */
     uint8_t pad1[120];
 
-    /* Written by senders. */
-    _Atomic uint64_t sequence;     /* last sequence taken; each send adds one */
+    /* Written by senders.  On a line of its own: what is polled by receivers comes next. */
+    _Atomic uint64_t sequence; /* last sequence taken; each send adds one */
+    uint8_t pad2[120];
+
+    /* Written by senders, together, as the last step of a send. */
     _Atomic uint32_t recv_event;   /* bumped after a message was published; receivers sleep here */
     _Atomic uint32_t send_cpu;     /* hint: where the last sender ran */
     _Atomic uint64_t last_send_ns; /* CLOCK_REALTIME_COARSE of the last send */
-    uint8_t pad2[104];
+    uint8_t pad3[112];
 
-    /* Written by receivers. */
+    /* Written by receivers, together, as the last step of a receive. */
     _Atomic uint32_t send_event; /* bumped after a slot was freed; senders sleep here */
     _Atomic uint32_t recv_cpu;   /* hint: where the last receiver ran */
     _Atomic uint64_t last_recv_ns;
-    uint8_t pad3[112];
+    uint8_t pad4[112];
 
     /* Written now and then. */
     _Atomic uint32_t reserved;   /* slots whose pages exist; only grows */
     _Atomic uint32_t free_word;  /* hint: the used bitmap's word where a search may start */
     _Atomic uint64_t last_sweep; /* CLOCK_MONOTONIC_COARSE, ns: the last repair.c sweep began */
-    uint8_t pad4[112];
+    _Atomic uint32_t front_used; /* slots of the front that were ever used: no others are scanned.
+                                    Raised by a sender before it publishes; only grows */
+    uint8_t pad5[108];
 
     /* Durability.  commit_event: bumped by mqxd after a commit that touched this queue, and by a
      * receiver who removed a message; senders of a sync queue sleep here. */
     _Atomic uint32_t commit_event;
     _Atomic uint32_t dirty; /* MQXI_DIRTY_*: has mqxd to look at the dirty bitmap? */
-    uint8_t pad5[120];
+    uint8_t pad6[120];
 
-    uint8_t room[256]; /* for what comes later: zero */
+    uint8_t room[128]; /* for what comes later: zero */
 };
 
 /*
@@ -167,10 +172,11 @@ struct mqxi_slot {
 
 static_assert(sizeof(struct mqxi_header) == 1024, "header size");
 static_assert(offsetof(struct mqxi_header, mode) == 128, "policies: own line pair");
-static_assert(offsetof(struct mqxi_header, sequence) == 256, "senders: own line pair");
-static_assert(offsetof(struct mqxi_header, send_event) == 384, "receivers: own line pair");
-static_assert(offsetof(struct mqxi_header, reserved) == 512, "growth: own line pair");
-static_assert(offsetof(struct mqxi_header, commit_event) == 640, "durability: own line pair");
+static_assert(offsetof(struct mqxi_header, sequence) == 256, "sequence: own line pair");
+static_assert(offsetof(struct mqxi_header, recv_event) == 384, "senders: own line pair");
+static_assert(offsetof(struct mqxi_header, send_event) == 512, "receivers: own line pair");
+static_assert(offsetof(struct mqxi_header, reserved) == 640, "growth: own line pair");
+static_assert(offsetof(struct mqxi_header, commit_event) == 768, "durability: own line pair");
 static_assert(sizeof(struct mqxi_node) == 16, "node size");
 static_assert(sizeof(struct mqxi_slot) == 96 && offsetof(struct mqxi_slot, key) == 64, "slot");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "lock-free atomics");

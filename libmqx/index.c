@@ -172,22 +172,28 @@ static int insert_into_node(struct mqxi_queue *q, unsigned level, uint32_t n, ui
 {
     const uint64_t one = UINT64_C(1) << MQXI_NODE_SLOT_BITS;
     struct mqxi_node *node = node_at(q, level, n);
+    bool bumped = false;
 
     for (int i = 0; i < TRIES; i++) {
         struct value old;
 
         if (read_node(node, &old) < 0)
             return -EBADMSG;
-        /* A smaller key stands there.  The version moves all the same: a stalled refresh that has
-         * not seen our key would otherwise swap its older minimum in later.  The addition is a
-         * swap that always succeeds; it counts if nobody else changed the node since we read it,
-         * and is much cheaper than one of both halves. */
-        if (old.key - 1 <= key - 1) {
-            if (atomic_fetch_add_explicit(&node->where, one, memory_order_acq_rel) == old.where)
+        if (old.key - 1 > key - 1) {
+            if (swap_node(node, old, key, slot))
                 return 0;
-        } else if (swap_node(node, old, key, slot)) {
-            return 0;
+            continue;
         }
+        /* A smaller key stands there.  The version moves all the same: a stalled refresh that has
+         * not seen our key would otherwise swap its older minimum in later.  Once is enough: a
+         * refresh that begins after our bump sees our key, so all that is left to know is that
+         * the node shows at most our key at some moment after it.  (Bumping again each time, two
+         * inserters in step would keep each other busy for ever.) */
+        if (bumped)
+            return 0;
+        bumped = true;
+        if (atomic_fetch_add_explicit(&node->where, one, memory_order_acq_rel) == old.where)
+            return 0;
     }
     return -EBADMSG;
 }

@@ -78,7 +78,7 @@ static void one_key_anywhere(void)
         struct mqxi_queue *q = make(sizes[s]);
 
         IS(root(q).key, 0);
-        for (uint32_t slot = 64; slot < sizes[s]; slot += slot > 1000 ? 97 : 1) {
+        for (uint32_t slot = 64; slot<sizes[s]; slot += slot> 1000 ? 97 : 1) {
             publish(q, slot, 1000 + slot);
             IS(root(q).key, 1000 + slot);
             IS(root(q).slot, slot);
@@ -313,16 +313,11 @@ static void gardeners(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(one_key_anywhere),
-        UNIT(random_keys),
-        UNIT(extreme_keys),
-        UNIT(every_insert_bumps_every_version),
-        UNIT(refreshes_bump_too),
-        UNIT(ghosts),
-        UNIT(unindexed_is_found),
-        UNIT(half_indexed_is_found),
-        UNIT(damaged_nodes),
-        UNIT(gardeners),
+        UNIT(one_key_anywhere),   UNIT(random_keys),
+        UNIT(extreme_keys),       UNIT(every_insert_bumps_every_version),
+        UNIT(refreshes_bump_too), UNIT(ghosts),
+        UNIT(unindexed_is_found), UNIT(half_indexed_is_found),
+        UNIT(damaged_nodes),      UNIT(gardeners),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,8 +61,8 @@ static int check_durable(const char *name, enum mqxi_durable durable, uid_t uid)
         return 0;
     if (!atomic_flag_test_and_set(&said)) {
         n = snprintf(text, sizeof(text),
-                     "mqx: queue /%s is durable (sync) but mqxd is not running: start mqxd, or "
-                     "unlink the queue and set durable to async or off for it in mqx.conf\n",
+                     "mqx: queue /%s is durable (sync) but mqxd is not running: start mqxd, or set "
+                     "durable to async or off for it in mqx.conf and create it anew\n",
                      name);
         MQXI_SYS(SYS_write, 2, text, n);
     }
@@ -242,6 +242,7 @@ static int open_queue(struct opening *o)
         if (r < 0)
             return r;
         fd = open_descriptor(q, o->oflag);
+        atomic_store(&q->blocking, !(o->oflag & O_NONBLOCK));
         r = fd < 0 ? fd : mqxi_handle_set(fd, q, access_of(o->oflag));
         if (r == 0)
             return fd;

@@ -35,6 +35,7 @@ struct transfer {
     struct mqxi_queue *q;
     int fd;
     unsigned token; /* of mqxi_op_enter */
+    uint32_t seen;  /* what the event counter showed while the attempt failed */
     /* Sending */
     const char *msg;
     uint32_t len, prio, slot;
@@ -46,21 +47,37 @@ struct transfer {
 
 static ssize_t attempt_send(struct transfer *t)
 {
-    return mqxi_put(t->q, t->msg, t->len, t->prio, 0, &t->slot, &t->key);
+    int r = mqxi_put(t->q, t->msg, t->len, t->prio, 0, &t->slot, &t->key);
+
+    if (r == -EAGAIN)
+        t->seen = (uint32_t)t->key;
+    return r;
 }
 
 static ssize_t attempt_receive(struct transfer *t)
 {
     struct mqxi_taken taken;
-    int r = mqxi_take(t->q, &taken);
+    int r;
 
-    if (r < 0)
-        return r;
-    memcpy(t->buffer, taken.data, taken.len);
-    if (t->prio_out)
-        *t->prio_out = taken.prio;
-    r = mqxi_take_commit(t->q, &taken);
+    do { /* again only in a child that was forked by a signal handler right in here */
+        r = mqxi_take(t->q, &taken);
+        t->seen = taken.seen;
+        if (r < 0)
+            return r;
+        memcpy(t->buffer, taken.data, taken.len);
+        if (t->prio_out)
+            *t->prio_out = taken.prio;
+        r = mqxi_take_commit(t->q, &taken);
+    } while (r == -ESTALE);
     return r < 0 ? r : (ssize_t)taken.len;
+}
+
+/* Received without waiting, in a row.  Nobody minds a lost count. */
+static void count_taken(struct mqxi_queue *q)
+{
+    uint32_t taken = atomic_load_explicit(&q->streak, memory_order_relaxed);
+
+    atomic_store_explicit(&q->streak, taken + 1, memory_order_relaxed);
 }
 
 /* Where this call sleeps: the counter that whoever ends its waiting bumps. */
@@ -79,76 +96,113 @@ static void abandon(void *arg)
 }
 
 /*
- * Sleep, outside the engine; the caller holds a reference to the queue.  Where
- * a signal handler leaves by siglongjmp, that reference is lost, and all that
- * comes of it is that the queue stays mapped.
+ * How long the peer is left in peace between two looks.  Who finds the queue
+ * full, or empty after it took several messages in a row, is one end of a
+ * stream: a longer pause lets the other end do a batch, instead of taking a
+ * cache line from it for each message.  Else a reply is awaited.
  */
-static int sleep_outside(struct transfer *t, uint32_t seen, uint64_t longest_ns)
+static unsigned patience(struct transfer *t)
+{
+    uint32_t taken = atomic_exchange_explicit(&t->q->streak, 0, memory_order_relaxed);
+
+    return t->attempt == attempt_send || taken > 2 ? MQXI_WAIT_BATCH : MQXI_WAIT_REPLY;
+}
+
+/* Look for a moment, and try again if something happened. */
+static ssize_t look_again(struct transfer *t)
 {
     struct mqxi_header *h = t->q->header;
     uint32_t peer = atomic_load_explicit(t->attempt == attempt_send ? &h->recv_cpu : &h->send_cpu,
                                          memory_order_relaxed);
+
+    return mqxi_event_look(event_of(t), t->seen, peer, patience(t)) ? t->attempt(t) : -EAGAIN;
+}
+
+/*
+ * Sleep, outside the engine; the caller holds a reference to the queue.  Where
+ * a signal handler leaves by siglongjmp, that reference is lost, and all that
+ * comes of it is that the queue stays mapped.
+ */
+static int sleep_outside(struct transfer *t, uint64_t longest_ns)
+{
     int r;
 
     mqxi_op_leave(t->token);
     pthread_cleanup_push(abandon, t);
-    r = mqxi_event_wait(event_of(t), seen, t->deadline, longest_ns, peer, true);
+    r = mqxi_event_sleep(event_of(t), t->seen, t->deadline, longest_ns, true);
     pthread_cleanup_pop(0);
     t->token = mqxi_op_enter();
     return r;
 }
 
-/* Wait until the attempt succeeds, the deadline passes, or a signal handler ran. */
+/* Wait until an attempt succeeds, the deadline passes, or a signal handler ran. */
 static ssize_t wait_for(struct transfer *t)
 {
     uint64_t looking = SLOT_NS * t->q->layout.maxmsg, longest = FIRST_NS + looking;
-    bool claims;
-    ssize_t r;
 
     for (;;) {
-        /* Before the attempt: what changes after it failed must not be slept through. */
-        uint32_t seen = mqxi_event_read(event_of(t));
+        bool claims;
+        ssize_t r = sleep_outside(t, longest);
 
-        r = t->attempt(t);
+        if (r < 0)
+            return r;
+        if (mqxi_event_read(event_of(t)) != t->seen) {
+            longest = FIRST_NS + looking;
+            r = t->attempt(t);
+            if (r == -EAGAIN) /* somebody was faster; on a busy queue there is soon more */
+                r = look_again(t);
+        } else {
+            /* Nothing for a while.  Is it because somebody died? */
+            r = mqxi_repair(t->q, &claims);
+            longest = claims ? CLAIMED_NS + looking : AGAIN_NS;
+            if (r == 0)
+                r = t->attempt(t);
+        }
         if (r != -EAGAIN)
             return r;
-        r = sleep_outside(t, seen, longest);
-        if (r < 0)
-            return r;
-        if (mqxi_event_read(event_of(t)) != seen) {
-            longest = FIRST_NS + looking;
-            continue;
-        }
-        /* Nothing for a while.  Is it because somebody died? */
-        r = mqxi_repair(t->q, &claims);
-        if (r < 0)
-            return r;
-        longest = claims ? CLAIMED_NS + looking : AGAIN_NS;
     }
 }
 
-/* The first attempt failed with -EAGAIN: wait, where that is wanted. */
+/*
+ * A program that only ever polls must also get what a dead process holds: at
+ * once where looking costs next to nothing, else within a second or so.
+ */
+static bool looked_for_dead(struct mqxi_queue *q)
+{
+    bool swept = true;
+    int r =
+        q->layout.maxmsg <= MQXI_FRONT ? mqxi_repair(q, NULL) : mqxi_repair_sometimes(q, &swept);
+
+    return r == 0 && swept;
+}
+
+/*
+ * The first attempt failed with -EAGAIN: wait, where that is wanted.  Whether it
+ * is, only the kernel knows, since others may share the descriptor; where it was
+ * the last time, a reply that comes at once saves asking.
+ */
 static __attribute__((noinline)) ssize_t transfer_blocked(struct transfer *t)
 {
-    int flags = mqxi_sys_fcntl(t->fd, F_GETFL, 0);
     ssize_t r = -EAGAIN;
+    int flags;
 
+    if (atomic_load_explicit(&t->q->blocking, memory_order_relaxed))
+        r = look_again(t);
+    if (r != -EAGAIN)
+        return r;
+    flags = mqxi_sys_fcntl(t->fd, F_GETFL, 0);
     if (flags < 0)
         return -EBADF; /* closed with plain close() */
+    atomic_store_explicit(&t->q->blocking, !(flags & O_NONBLOCK), memory_order_relaxed);
     if (!(flags & O_NONBLOCK)) {
         mqxi_queue_get(t->q);
         r = wait_for(t);
         mqxi_queue_put(t->q);
     }
-    /* A program that only ever polls must also get what a dead process holds. */
-    if (r == -EAGAIN || r == -ETIMEDOUT) {
-        bool swept;
-        ssize_t again = -EAGAIN;
+    if ((r == -EAGAIN || r == -ETIMEDOUT) && looked_for_dead(t->q)) {
+        ssize_t again = t->attempt(t);
 
-        if (mqxi_repair_sometimes(t->q, &swept) == 0 && swept)
-            again = t->attempt(t);
-        if (again != -EAGAIN)
-            return again;
+        return again == -EAGAIN ? r : again;
     }
     return r;
 }
@@ -236,6 +290,8 @@ ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
         r = attempt_receive(&t);
         if (__builtin_expect(r == -EAGAIN, 0))
             r = transfer_blocked(&t);
+        else
+            count_taken(t.q);
     }
     mqxi_op_leave(t.token);
     return mqxi_result(r);

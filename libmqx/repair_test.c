@@ -1,4 +1,5 @@
-/* What a process leaves behind that dies at the worst moments is mended; what lives is left alone. */
+/* What a process leaves behind that dies at the worst moments is mended; what lives is left alone.
+ */
 #include "repair.h"
 
 #include <pthread.h>

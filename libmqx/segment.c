@@ -264,47 +264,70 @@ static void hex(const uint8_t *uuid, char *out)
         snprintf(out + 2 * i, 3, "%02x", uuid[i]);
 }
 
-/* The removed segment waits in "gone" for mqxd, so that its messages do not come back when mqxd
- * restores what is in the store and has no segment. */
-static int bury(const char *path, const struct mqxi_header *header, uint32_t uid)
+/* Where a segment whose name is taken from it goes to.  One of a durable queue waits in "gone" for
+ * mqxd, so that its messages do not come back when mqxd restores what has no segment. */
+static int grave(const struct mqxi_header *durable, char *to)
 {
-    char to[PATH_MAX], id[33];
+    uint64_t id[2];
+    char name[33];
     int r;
 
-    hex(header->uuid, id);
-    r = mqxi_path(MQXI_GONE, id, to);
+    if (durable) {
+        hex(durable->uuid, name);
+        return mqxi_path(MQXI_GONE, name, to);
+    }
+    r = random_bytes(id, sizeof(id));
+    snprintf(name, sizeof(name), "%016lx%016lx", (unsigned long)id[0], (unsigned long)id[1]);
+    return r < 0 ? r : mqxi_path(MQXI_TMP, name, to);
+}
+
+/* First the segment gets out of the way, then its FIFO goes: of the segment that was really moved,
+ * should another process have unlinked and created the queue again in between. */
+static int bury(const char *path, const struct mqxi_header *durable)
+{
+    struct mqxi_queue moved = {0}; /* only to name its FIFO */
+    char to[PATH_MAX], fifo[PATH_MAX];
+    struct mqxi_stat st;
+    int r = grave(durable, to);
+
     if (r == 0)
         r = (int)MQXI_SYS(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, to, 0);
-    if (r == 0)
-        mqxi_durable_rescan(uid);
-    return r;
+    if (r < 0)
+        return r;
+    if (mqxi_sys_stat(AT_FDCWD, to, &st) == 0) {
+        moved.ino = st.ino;
+        if (mqxi_segment_fifo(&moved, fifo) == 0)
+            MQXI_SYS(SYS_unlinkat, AT_FDCWD, fifo, 0);
+    }
+    if (!durable)
+        MQXI_SYS(SYS_unlinkat, AT_FDCWD, to, 0);
+    else
+        mqxi_durable_rescan(st.uid);
+    return 0;
 }
 
 int mqxi_segment_unlink(const char *name)
 {
-    struct mqxi_queue fifo = {0}; /* only to name it */
     struct mqxi_header header;
     struct mqxi_layout layout;
-    struct mqxi_stat st = {0};
+    struct mqxi_stat st;
     char path[PATH_MAX];
-    bool whole = false;
-    int r = mqxi_path(MQXI_QUEUES, name, path);
-    int fd = r < 0 ? r : open_segment(name);
+    bool durable = false;
+    int fd, r = mqxi_path(MQXI_QUEUES, name, path);
 
-    if (fd == -ENOENT || fd == -ENAMETOOLONG)
-        return fd;
+    if (r == 0)
+        r = mqxi_sys_stat(AT_FDCWD, path, &st);
+    if (r < 0)
+        return r;
+    if (!S_ISREG(st.mode)) /* no queue, but in the way of one: removed, where that is allowed */
+        return (int)MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
+    fd = open_segment(name);
     if (fd >= 0) {
-        whole = check(fd, &header, &layout, &st) == 0;
+        durable = check(fd, &header, &layout, &st) == 0 &&
+                  atomic_load(&header.durable) != MQXI_DURABLE_OFF;
         mqxi_sys_close(fd);
     }
-    if (whole && atomic_load(&header.durable) != MQXI_DURABLE_OFF)
-        r = bury(path, &header, st.uid);
-    else /* what cannot be opened or is damaged can still be removed, where the directory allows */
-        r = (int)MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
-    fifo.ino = st.ino;
-    if (r == 0 && st.ino && mqxi_segment_fifo(&fifo, path) == 0)
-        MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
-    return r;
+    return bury(path, durable ? &header : NULL);
 }
 
 int mqxi_segment_list(int (*each)(const char *name, void *arg), void *arg)

@@ -360,15 +360,6 @@ static void only_the_owner_and_root_attach(void)
 
 /* --- a full tmpfs ----------------------------------------------------------------------------- */
 
-static bool small_tmpfs(const char *options)
-{
-    if (unshare(CLONE_NEWNS) < 0 || mount("", "/", "", MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("small", mqxi_dir(), "tmpfs", 0, options) < 0)
-        return false;
-    IS(mqxi_dirs_make(), 0);
-    return true;
-}
-
 /* Occupies what is left, but for so many bytes. */
 static void leave_room(off_t room)
 {

@@ -104,6 +104,8 @@ static void fill(struct mqxi_queue *q, uint32_t slot, const struct mqxi_snapshot
     atomic_store(&q->ctl[slot], m->key);
     if (slot >= q->layout.front)
         atomic_fetch_or(&q->used[slot / 64], UINT64_C(1) << slot % 64);
+    else if (slot >= atomic_load(&q->header->front_used))
+        atomic_store(&q->header->front_used, slot + 1);
 }
 
 int mqxi_snapshot_restore(struct mqxi_queue *q, uint32_t slot, const struct mqxi_snapshot *message,

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <ftw.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -95,7 +97,7 @@ struct testing {
 };
 #define UNIT(function)                                                                             \
     {                                                                                              \
-        #function, testing_run, NULL, NULL, &(struct testing)                                      \
+#function, testing_run, NULL, NULL, &(struct testing)                                      \
         {                                                                                          \
             function                                                                               \
         }                                                                                          \
@@ -255,6 +257,16 @@ static inline uint64_t occupied(const char *name)
     IS(mqxi_path(MQXI_QUEUES, name, path), 0);
     IS(stat(path, &st), 0);
     return (uint64_t)st.st_blocks * 512;
+}
+
+/* Mount a tmpfs of its own over $MQX_DIR, for this process and its children. */
+static inline bool small_tmpfs(const char *options)
+{
+    if (unshare(CLONE_NEWNS) < 0 || mount("", "/", "", MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("small", mqxi_dir(), "tmpfs", 0, options) < 0)
+        return false;
+    IS(mqxi_dirs_make(), 0);
+    return true;
 }
 
 /* --- random numbers, the same in each run ----------------------------------------------------- */

@@ -37,8 +37,8 @@ struct waitv {
     uint32_t flags, reserved;
 };
 
-#define LOOKS  400 /* looks before the first yield: a reply across cores takes some 100 ns */
-#define YIELDS 6   /* yields before sleeping: enough for a peer on the same core to answer */
+#define PAUSES 600 /* before the first yield: some 10 us; a reply across cores takes a few */
+#define YIELDS 6   /* before sleeping: enough for a peer on the same core to answer */
 
 static int wake(_Atomic uint32_t *event, int most)
 {
@@ -119,20 +119,27 @@ static void relax(void)
 #endif
 }
 
-int mqxi_event_wait(_Atomic uint32_t *event, uint32_t seen, const struct timespec *deadline,
-                    uint64_t longest_ns, uint32_t peer_cpu, bool cancel)
+void mqxi_event_pause(unsigned n)
+{
+    while (n-- > 0)
+        relax();
+}
+
+bool mqxi_event_look(_Atomic uint32_t *event, uint32_t seen, uint32_t peer_cpu, unsigned interval)
 {
     /* On the CPU where the peer ran last, it cannot run while we look. */
     if ((uint32_t)sched_getcpu() != peer_cpu)
-        for (int i = 0; i < LOOKS; i++) {
+        for (unsigned paused = 0, step = 1; paused < PAUSES; paused += step) {
             if (mqxi_event_read(event) != seen)
-                return 0;
-            relax();
+                return true;
+            if (step < interval && paused >= step)
+                step *= 2;
+            mqxi_event_pause(step);
         }
     for (int i = 0; i < YIELDS; i++) {
         MQXI_SYS(SYS_sched_yield);
         if (mqxi_event_read(event) != seen)
-            return 0;
+            return true;
     }
-    return mqxi_event_sleep(event, seen, deadline, longest_ns, cancel);
+    return false;
 }

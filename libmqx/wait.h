@@ -45,10 +45,17 @@ int mqxi_event_sleep(_Atomic uint32_t *event, uint32_t seen, const struct timesp
                      uint64_t longest_ns, bool cancel);
 
 /*
- * The same, but looks and yields for a moment before it sleeps.  peer_cpu: where
- * the process that will signal ran last (a hint: on the same CPU, looking is useless).
+ * Look, and yield the CPU, for some microseconds before sleeping: has the
+ * counter moved from seen?  peer_cpu: where the process that will bump it ran
+ * last (a hint: on the same CPU, looking is useless).  interval: pauses (5 to
+ * 50 ns each) between two looks, at most.  Each look takes a cache line from
+ * the process that works.
  */
-int mqxi_event_wait(_Atomic uint32_t *event, uint32_t seen, const struct timespec *deadline,
-                    uint64_t longest_ns, uint32_t peer_cpu, bool cancel);
+bool mqxi_event_look(_Atomic uint32_t *event, uint32_t seen, uint32_t peer_cpu, unsigned interval);
+/* Pause without looking: n times 5 to 50 ns. */
+void mqxi_event_pause(unsigned n);
+
+#define MQXI_WAIT_REPLY 8u   /* for one message that is on its way */
+#define MQXI_WAIT_BATCH 128u /* for many */
 
 #endif

@@ -128,8 +128,8 @@ static void moved_before_sleeping(void)
     mqxi_event_signal(event, false);
     IS(mqxi_event_sleep(event, seen, NULL, LONG, false), 0);
     IS(atomic_load(event), MQXI_EVENT_STEP); /* and left no bit */
-    IS(mqxi_event_wait(event, seen, NULL, LONG, UINT32_MAX, false), 0);
-    IS(mqxi_event_wait(event, seen, NULL, LONG, (uint32_t)sched_getcpu(), false), 0);
+    IS(mqxi_event_look(event, seen, UINT32_MAX, MQXI_WAIT_REPLY), true);
+    IS(mqxi_event_look(event, seen, (uint32_t)sched_getcpu(), MQXI_WAIT_REPLY), true);
     IS(atomic_load(event), MQXI_EVENT_STEP);
 }
 
@@ -201,7 +201,8 @@ static void deadlines(void)
     IS(mqxi_event_sleep(event, 0, &soon, LONG, false), -ETIMEDOUT);
     CHECK(passed(soon));
     soon = in_ns(NS / 20);
-    IS(mqxi_event_wait(event, 0, &soon, LONG, UINT32_MAX, false), -ETIMEDOUT);
+    IS(mqxi_event_look(event, 0, UINT32_MAX, MQXI_WAIT_BATCH), false);
+    IS(mqxi_event_sleep(event, 0, &soon, LONG, false), -ETIMEDOUT);
     CHECK(passed(soon));
     /* Not longer than longest_ns, which is no time-out. */
     clock_gettime(CLOCK_MONOTONIC, &before);
@@ -317,9 +318,7 @@ static void play(struct ball *b, int me)
 
             if (atomic_load(&b->thrown[1 - me]) >= i)
                 break;
-            if (b->looks)
-                mqxi_event_wait(&b->event[1 - me], seen, NULL, LONG, UINT32_MAX, false);
-            else
+            if (!b->looks || !mqxi_event_look(&b->event[1 - me], seen, UINT32_MAX, MQXI_WAIT_REPLY))
                 mqxi_event_sleep(&b->event[1 - me], seen, NULL, LONG, false);
         }
         if (me == 1) {
