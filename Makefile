@@ -187,7 +187,7 @@ bench: all $(BENCH)
 fuzz: fuzzers
 	@BUILD=$(B) compat-tests/run.sh fuzz
 model:
-	@scripts/model.sh
+	@model/run.sh
 
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir)/pkgconfig $(DESTDIR)$(includedir)/mqx

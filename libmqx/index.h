@@ -18,9 +18,9 @@ int mqxi_index_insert(struct mqxi_queue *q, uint32_t slot, uint64_t key);
 /* The slot's key is gone (or came back): recompute its path, leaf to root. */
 int mqxi_index_refresh(struct mqxi_queue *q, uint32_t slot);
 /*
- * Look at every node over the first `slots` slots: one that shows a larger key
- * than is below it was left by a process that died between publishing and
- * indexing, and is mended.  Harmless beside living processes.
+ * Look at every node over the first `slots` slots: one that shows another key
+ * than the smallest below it was left by a process that died, or damaged, and is
+ * mended.  Harmless beside living processes.
  */
 int mqxi_index_check(struct mqxi_queue *q, uint32_t slots);
 

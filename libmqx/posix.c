@@ -72,14 +72,6 @@ static ssize_t attempt_receive(struct transfer *t)
     return r < 0 ? r : (ssize_t)taken.len;
 }
 
-/* Received without waiting, in a row.  Nobody minds a lost count. */
-static void count_taken(struct mqxi_queue *q)
-{
-    uint32_t taken = atomic_load_explicit(&q->streak, memory_order_relaxed);
-
-    atomic_store_explicit(&q->streak, taken + 1, memory_order_relaxed);
-}
-
 /* Where this call sleeps: the counter that whoever ends its waiting bumps. */
 static _Atomic uint32_t *event_of(const struct transfer *t)
 {
@@ -95,17 +87,17 @@ static void abandon(void *arg)
     mqxi_queue_put(t->q);
 }
 
-/*
- * How long the peer is left in peace between two looks.  Who finds the queue
- * full, or empty after it took several messages in a row, is one end of a
- * stream: a longer pause lets the other end do a batch, instead of taking a
- * cache line from it for each message.  Else a reply is awaited.
- */
-static unsigned patience(struct transfer *t)
-{
-    uint32_t taken = atomic_exchange_explicit(&t->q->streak, 0, memory_order_relaxed);
+/* Whether this thread's last transfer was a send: then it waits for a reply. */
+static _Thread_local bool sent;
 
-    return t->attempt == attempt_send || taken > 2 ? MQXI_WAIT_BATCH : MQXI_WAIT_REPLY;
+/*
+ * How long the peer is left in peace before the first look.  A reply is wanted
+ * at once.  Else this is one end of a stream, and a pause lets the other end do a
+ * batch, instead of taking several cache lines from it for each message.
+ */
+static unsigned patience(const struct transfer *t)
+{
+    return t->attempt == attempt_receive && sent ? MQXI_WAIT_REPLY : MQXI_WAIT_BATCH;
 }
 
 /* Look for a moment, and try again if something happened. */
@@ -255,6 +247,7 @@ int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
         if (r == 0 &&
             atomic_load_explicit(&t.q->header->durable, memory_order_relaxed) == MQXI_DURABLE_SYNC)
             r = transfer_durable(&t);
+        sent = true;
     }
     mqxi_op_leave(t.token);
     return (int)mqxi_result(r);
@@ -290,8 +283,7 @@ ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
         r = attempt_receive(&t);
         if (__builtin_expect(r == -EAGAIN, 0))
             r = transfer_blocked(&t);
-        else
-            count_taken(t.q);
+        sent = false;
     }
     mqxi_op_leave(t.token);
     return mqxi_result(r);

@@ -21,7 +21,6 @@ struct mqxi_queue {
     uid_t uid;    /* owner and group of the segment file, at attach */
     gid_t gid;
     _Atomic uint64_t newest; /* engine.c: a sequence that was taken; for a quick look */
-    _Atomic uint32_t streak; /* posix.c: messages received without waiting, in a row */
     _Atomic uint32_t freed;  /* engine.c: send_event when the front was last full */
     _Atomic uint32_t skip;   /* engine.c: chances to wait for receivers that are not taken */
     _Atomic bool blocking;   /* posix.c: O_NONBLOCK was clear when last asked for */

@@ -125,16 +125,16 @@ void mqxi_event_pause(unsigned n)
         relax();
 }
 
-bool mqxi_event_look(_Atomic uint32_t *event, uint32_t seen, uint32_t peer_cpu, unsigned interval)
+bool mqxi_event_look(_Atomic uint32_t *event, uint32_t seen, uint32_t peer_cpu, unsigned first)
 {
     /* On the CPU where the peer ran last, it cannot run while we look. */
     if ((uint32_t)sched_getcpu() != peer_cpu)
-        for (unsigned paused = 0, step = 1; paused < PAUSES; paused += step) {
-            if (mqxi_event_read(event) != seen)
-                return true;
-            if (step < interval && paused >= step)
+        for (unsigned paused = 0, step = first; paused < PAUSES; paused += step) {
+            if (step < MQXI_WAIT_LONGEST && paused >= 2 * step)
                 step *= 2;
             mqxi_event_pause(step);
+            if (mqxi_event_read(event) != seen)
+                return true;
         }
     for (int i = 0; i < YIELDS; i++) {
         MQXI_SYS(SYS_sched_yield);

@@ -47,15 +47,16 @@ int mqxi_event_sleep(_Atomic uint32_t *event, uint32_t seen, const struct timesp
 /*
  * Look, and yield the CPU, for some microseconds before sleeping: has the
  * counter moved from seen?  peer_cpu: where the process that will bump it ran
- * last (a hint: on the same CPU, looking is useless).  interval: pauses (5 to
- * 50 ns each) between two looks, at most.  Each look takes a cache line from
- * the process that works.
+ * last (a hint: on the same CPU, looking is useless).  first: pauses (5 to
+ * 50 ns each) before the first look; later ones come at growing intervals.
+ * Each look takes a cache line from the process that works.
  */
-bool mqxi_event_look(_Atomic uint32_t *event, uint32_t seen, uint32_t peer_cpu, unsigned interval);
+bool mqxi_event_look(_Atomic uint32_t *event, uint32_t seen, uint32_t peer_cpu, unsigned first);
 /* Pause without looking: n times 5 to 50 ns. */
 void mqxi_event_pause(unsigned n);
 
-#define MQXI_WAIT_REPLY 8u   /* for one message that is on its way */
-#define MQXI_WAIT_BATCH 128u /* for many */
+#define MQXI_WAIT_REPLY   1u  /* for one message that is on its way */
+#define MQXI_WAIT_BATCH   64u /* for many: the peer shall do several in peace */
+#define MQXI_WAIT_LONGEST 64u
 
 #endif

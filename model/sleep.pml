@@ -1,30 +1,29 @@
 /*
  * Sleeping and waking (libmqx/wait.c): is a receiver ever left asleep while a
- * message is there, nothing else moves, and nobody died?
+ * message is there and nothing else moves?
  *
- * One event word: a counter and bit 0, "somebody may be asleep".  The queue
- * itself is reduced to the number of published messages.  Senders and
- * receivers are symmetrical (the other event word counts freed slots).
+ * One event word: a counter, and bit 0, "somebody may be asleep".  The queue
+ * is reduced to the number of published messages; that a receive finds what
+ * was published before it looked is engine.pml's matter.  Senders that wait
+ * for a free slot are the same with the parts exchanged.
  *
- * Sizes:    -DSENDERS=n (each sends once) -DRECEIVERS=n (each wants one message)
- * Waker:    -DWAKER=0  clear the bit, wake one, set the bit if one was woken
- *           -DWAKER=1  the same, then wake all if the counter moved meanwhile
- *           -DWAKER=2  wake one; if there was none: clear the bit, wake all
- *           -DWAKER=3  clear the bit, wake all
- *           -DWAKER=4  wake one; if there was none: clear the bit (wrong)
- * Options:  -DLEAVE    a sleeper may return by itself (deadline, signal) and not come back
- *           -DKILL     one process may die at any step
- *           -DRECHECK  a sleeper looks again when nothing else moves (about every second)
- *           -DBREAK_LATE_WORD  the word to sleep on is read after the look
+ * Sizes:    -DSENDERS=n (each sends once, or not at all) -DRECEIVERS=n (each takes once)
+ * Options:  -DWAKE_ALL  signal wakes everybody
+ *           -DLEAVE     a sleeper may return by itself (deadline, signal) for good
+ *           -DKILL      one process may die, at any step
+ *           -DRECHECK   a sleeper looks again when nothing else moves (in the code: every second)
+ * Breakages, all of which must be found:
+ *           -DBREAK_CLEAR_FIRST  the waker clears the bit, wakes one, and sets the bit again
+ *           -DBREAK_ONE_WAKE     the waker that woke nobody clears the bit and leaves it at that
+ *           -DBREAK_LATE_WORD    a receiver looks first, and reads the word to sleep on after that
+ *           -DBREAK_NO_LOOK      a sleeper that was woken may return without having looked again
+ *           -DKILL without -DRECHECK
  */
 #ifndef SENDERS
 #define SENDERS 3
 #endif
 #ifndef RECEIVERS
 #define RECEIVERS 3
-#endif
-#ifndef WAKER
-#define WAKER 1
 #endif
 #define ALL 255
 
@@ -80,58 +79,45 @@ inline futex_wake(limit, n)
 /* mqxi_put's end: publish, then mqxi_event_signal(recv_event, one). */
 proctype sender()
 {
-    byte i, n, seen;
+    byte i, n;
     bit had;
 
-    STEP(atomic { messages++ }); /* publish */
+    if
+    :: goto done
+    :: STEP(atomic { messages++ }) /* publish */
+    fi;
     /* old = fetch_add(event, 2) */
     STEP(atomic { count++; had = sleepers });
     if
     :: !had -> goto done
-    :: had /* mqxi_event_wake */
+    :: else /* mqxi_event_wake */
     fi;
-#if WAKER == 0 || WAKER == 1
-    /* old = fetch_and(event, ~1) */
-    STEP(atomic { sleepers = 0; seen = count });
-    STEP(atomic { futex_wake(1, n) });
-    if
-    :: n >= 1 ->
-        /* now = fetch_or(event, 1): there may be others */
-        STEP(atomic { sleepers = 1; n = (count != seen) });
-#if WAKER == 1
-        /* Who bumped in between saw no bit and woke nobody: do it for them. */
-        if
-        :: n -> STEP(atomic { futex_wake(ALL, n) })
-        :: else
-        fi
-#endif
-    :: else
-    fi;
-#elif WAKER == 2
-    STEP(atomic { futex_wake(1, n) });
-    if
-    :: n == 0 ->
-        STEP(atomic { sleepers = 0 });
-        STEP(atomic { futex_wake(ALL, n) })
-    :: else
-    fi;
-#elif WAKER == 3
+#ifdef BREAK_CLEAR_FIRST
     STEP(atomic { sleepers = 0 });
-    STEP(atomic { futex_wake(ALL, n) });
-#elif WAKER == 4
     STEP(atomic { futex_wake(1, n) });
     if
-    :: n == 0 -> STEP(atomic { sleepers = 0 })
+    :: n > 0 -> STEP(atomic { sleepers = 1 })
     :: else
     fi;
+#else
+#ifndef WAKE_ALL
+    /* wake(event, 1); the bit stays: there may be more sleepers */
+    STEP(atomic { futex_wake(1, n) });
+    if
+    :: n > 0 -> goto done
+    :: else
+    fi;
+#endif
+    /* fetch_and(event, ~1) */
+    STEP(atomic { sleepers = 0 });
+#ifndef BREAK_ONE_WAKE
+    /* wake(event, all): somebody may have fallen asleep before the bit was cleared */
+    STEP(atomic { futex_wake(ALL, n) });
+#endif
 #endif
 done:
-    n = 0; seen = 0; had = 0;
-    goto end;
 dead:
-    n = 0; seen = 0; had = 0;
-end:
-    skip
+    atomic { n = 0; had = 0 }
 }
 
 /* A receive that waits: mqxi_take, mqxi_event_sleep, again. */
@@ -160,11 +146,12 @@ again:
     :: atomic { count == seen -> had = sleepers }
     MAY_DIE
     fi;
-    /* unless word & 1: CAS(event, word, word | 1), look again if it failed */
+    /* unless word & 1: CAS(event, word, word | 1); if it failed and not because another sleeper
+     * set the bit, look again */
     if
-    :: atomic { !had && (count != seen || sleepers) -> had = 0; goto again }
-    :: atomic { !had && count == seen && !sleepers -> sleepers = 1 }
     :: atomic { had }
+    :: atomic { !had && count == seen -> sleepers = 1 }
+    :: atomic { !had && count != seen -> goto again }
     MAY_DIE
     fi;
     had = 0;
@@ -174,10 +161,12 @@ again:
     :: atomic { (count != seen || !sleepers) -> goto again }
     MAY_DIE
     fi;
-asleep_here:
 end_asleep:
     if
-    :: atomic { !asleep[me] -> goto again } /* woken: always looks again */
+    :: atomic { !asleep[me] -> goto again } /* woken */
+#ifdef BREAK_NO_LOOK
+    :: atomic { !asleep[me] -> goto done }
+#endif
 #ifdef LEAVE
     :: atomic { asleep[me] -> asleep[me] = false; goto done } /* deadline, signal */
 #endif
@@ -196,8 +185,12 @@ dead:
 /* When nothing moves any more: nobody sleeps beside a message. */
 proctype judge()
 {
+#ifdef RECHECK
+    timeout && (messages == 0 || gone == RECEIVERS)
+#else
     timeout;
-    assert(!(messages > 0 && gone < RECEIVERS))
+    assert(messages == 0 || gone == RECEIVERS)
+#endif
 }
 
 init

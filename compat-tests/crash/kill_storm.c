@@ -297,6 +297,7 @@ static uint64_t missing(bool print)
 
 static void print_state(void)
 {
+    storm_guard(2 * STORM_LIMIT);
     printf("# queues hold %ld and %ld messages\n", storm_count(blocking[0]),
            storm_count(blocking[1]));
     for (unsigned w = 0; w < WORKERS; w++) {
@@ -458,6 +459,7 @@ static void calm(void)
 {
     uint64_t begin = storm_now();
 
+    storm_guard(4 * STORM_LIMIT);
     for (unsigned q = 0; q < QUEUES; q++)
         atomic_store(&shared->bias[q], EVEN);
     atomic_store(&shared->stop_senders, 1);
@@ -526,6 +528,7 @@ static void drain_everything(void)
 {
     uint64_t last = storm_now(), disorder;
 
+    storm_guard(4 * STORM_LIMIT);
     while (storm_now() - last < (allow_loss ? REPAIR_NS / 10 : REPAIR_NS)) {
         uint64_t got = 0;
 
@@ -546,6 +549,7 @@ static void refill(unsigned q)
     uint64_t begin = storm_now(), filled, drained, disorder = 0;
     bool agrees;
 
+    storm_guard(4 * STORM_LIMIT);
     for (;;) {
         drain(q, &disorder);
         for (filled = 0; filled <= maxmsg && parent_send(q);)
@@ -651,6 +655,7 @@ static void storm(uint64_t count)
         mq_close(nonblocking[q]);
         mq_unlink(names[q]);
     }
+    storm_guard(0);
     munmap(shared, sizeof *shared);
     for (unsigned s = 0; s <= PARENT; s++)
         munmap(ledger[s], CAPACITY);

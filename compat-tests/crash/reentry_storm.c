@@ -248,6 +248,7 @@ static bool await(pid_t pid, pid_t program, pid_t sibling)
             progress = now_at;
             since = storm_now();
         } else if (storm_now() - since > STORM_LIMIT_NS) {
+            storm_guard(STORM_LIMIT);
             printf("# hangs: %" PRIu64 " turns, %" PRIu64 " interruptions, %ld messages queued\n",
                    progress, shared->interruptions, storm_count(hasty));
             storm_print_process(program);

@@ -30,8 +30,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STORM_LIMIT_NS UINT64_C(30000000000) /* a worker without progress for that long hangs */
-#define STORM_MSG_MIN  24                    /* a message's head */
+#define STORM_LIMIT    30 /* seconds: a worker without progress for that long hangs */
+#define STORM_LIMIT_NS (STORM_LIMIT * UINT64_C(1000000000))
+#define STORM_MSG_MIN  24 /* a message's head */
 #define STORM_MSG_MAX  8192
 
 /* --- time, chance, memory ------------------------------------------------------------------ */
@@ -123,6 +124,22 @@ static inline int storm_end(const char *name, uint64_t seed)
     return storm_failed || !storm_passed;
 }
 
+static inline void storm_alarmed(int signal)
+{
+    static const char text[] = "not ok - the harness itself hangs in a call\n";
+
+    (void)signal;
+    _exit(write(STDOUT_FILENO, text, sizeof text - 1) > 0 ? 1 : 2);
+}
+
+/* The harness's own calls do not wait; should one hang nevertheless, the run ends.  Call again
+ * before that much time has passed, or with 0. */
+static inline void storm_guard(unsigned seconds)
+{
+    signal(SIGALRM, storm_alarmed);
+    alarm(seconds);
+}
+
 /* --- options --------------------------------------------------------------------------------- */
 
 /* A numeric option, or, where flag is set, a switch that stores 1. */
@@ -177,6 +194,7 @@ static inline bool storm_begin(const char *name, uint64_t *seed)
     bool kernel;
     mqd_t queue;
 
+    setvbuf(stdout, NULL, _IOLBF, 0); /* nothing is lost with a run that is killed */
     snprintf(probe, sizeof probe, "/storm-probe-%d", (int)getpid());
     queue = mq_open(probe, O_CREAT | O_EXCL | O_RDWR, 0600, NULL);
     if (queue == (mqd_t)-1)
