@@ -420,14 +420,32 @@ static int look(struct mqxi_queue *q, struct mqxi_first *first, uint32_t *seen)
     return -EBADMSG;
 }
 
+/* The tree shows what is not there, or nonsense: it is rebuilt from the slots. */
+static int rebuild_index(struct mqxi_queue *q)
+{
+    uint32_t slots = atomic_load_explicit(&q->header->reserved, memory_order_acquire);
+
+    if (slots > q->layout.maxmsg)
+        return -EBADMSG;
+    return slots > q->layout.front ? mqxi_index_check(q, slots) : 0;
+}
+
 /* Claim the first message: ready -> taking. */
 static int claim_first(struct mqxi_queue *q, uint64_t owner, struct mqxi_first *first,
                        uint32_t *seen)
 {
+    bool rebuilt = false;
+
     for (int i = 0; i < TRIES; i++) {
         int r = look(q, first, seen);
         uint64_t key = first->key;
 
+        if (!rebuilt && (r == -EBADMSG || i == TRIES / 100)) {
+            rebuilt = true;
+            r = rebuild_index(q);
+            if (r == 0)
+                continue;
+        }
         if (r < 0)
             return r;
         __builtin_prefetch(&mqxi_slot(q, first->slot)->key); /* far away in a deep queue */

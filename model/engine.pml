@@ -29,6 +29,7 @@
  *           -DFREE_FIRST a taken slot is freed before the index is refreshed
  *           -DWAIT       a receive that finds nothing sleeps until recv_event moves
  *           -DFIXED      sender p uses slot p only
+ *           -DONE_PRIORITY
  * Breakages, all of which must be found:
  *           -DBREAK_NO_BUMP     insert leaves a node with a smaller key alone
  *           -DBREAK_TWO_TRIES   insert gives a level up after two failed swaps
@@ -356,7 +357,9 @@ proctype sender(byte me)
            sequence++;
            if
            :: key = KEY(0, sequence)
+#ifndef ONE_PRIORITY
            :: key = KEY(1, sequence)
+#endif
            fi;
            before[sequence] = began & there;
            key_of[sequence] = key;

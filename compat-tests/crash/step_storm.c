@@ -153,7 +153,7 @@ static void be_victim(void)
 
     /* What a process does once, at its first call, is not what is looked at here. */
     build(room, VICTIM, 0);
-    own = mq_open(name, O_RDWR);
+    own = mq_open(name, O_RDWR | O_NONBLOCK); /* continued, it may find the queue empty */
     if (own == (mqd_t)-1 || mq_send(own, room, sc->len, PRIORITIES) != 0 ||
         mq_receive(own, room, sc->len, NULL) < 0)
         storm_die("the victim's first calls");
