@@ -95,11 +95,13 @@ static struct bell *bell_of(uid_t uid)
     return NULL;
 }
 
+/* The counter does not begin with 0, so that what mqxd has read from it is never what the guard's
+ * zero pages show: it would fall asleep on those, where nobody rings. */
 int mqxi_bell_mend(int fd, uint64_t size)
 {
     struct mqxi_doorbell head, mine = {.magic = MQXI_BELL_MAGIC,
                                        .version = MQXI_BELL_VERSION,
-                                       .event = MQXI_EVENT_SLEEPERS};
+                                       .event = MQXI_EVENT_STEP | MQXI_EVENT_SLEEPERS};
     long r;
 
     if (size >= MQXI_PAGE &&

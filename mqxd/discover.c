@@ -1,0 +1,424 @@
+/*
+ * The directories say which queues exist, the store says which ones have
+ * messages in it, and both are everybody's to write to, as far as their rights
+ * go.  A segment is taken for the queue whose uuid it names only if its file
+ * belongs to the user that the store knows as that queue's.
+ */
+#include "discover.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "durable.h"
+#include "log.h"
+#include "names.h"
+#include "segment.h"
+#include "sys.h"
+
+/* What one look at the directories found. */
+struct looking {
+    struct mirror *m;
+    struct found { /* durable queues that are not mirrored yet */
+        struct mqxi_queue *q;
+        struct store_queue record;
+        bool changed; /* the store does not have this record */
+    } * found;
+    size_t found_count;
+    struct gone {
+        char path[PATH_MAX];
+        uint8_t uuid[16];
+    } * gone;
+    size_t gone_count;
+    struct attached **changed; /* mirrored ones whose record has changed */
+    struct store_queue *records;
+    size_t changed_count;
+};
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+static int peek_fd(int fd, struct peek *out)
+{
+    struct mqxi_header header;
+    struct mqxi_stat st;
+    int r = mqxi_sys_stat(fd, "", &st);
+
+    if (r < 0)
+        return r;
+    if (!S_ISREG(st.mode) || pread(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
+        header.magic != MQXI_MAGIC || header.version != MQXI_FORMAT_VERSION ||
+        header.fingerprint != mqxi_fingerprint())
+        return -EBADMSG;
+    *out = (struct peek){
+        .ino = st.ino, .uid = st.uid, .gid = st.gid, .durable = atomic_load(&header.durable)};
+    memcpy(out->uuid, header.uuid, sizeof(out->uuid));
+    return 0;
+}
+
+int discover_peek(const char *path, struct peek *out)
+{
+    int fd = mqxi_sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+    int r = fd;
+
+    if (fd >= 0) {
+        r = peek_fd(fd, out);
+        close(fd);
+    }
+    return r == -ELOOP || r == -EISDIR ? -EBADMSG : r;
+}
+
+/* Does this mqxd serve that user?  Root's serves everybody who has none of his own. */
+static bool serves(uint32_t uid)
+{
+    uid_t me = geteuid();
+
+    return uid == me || (me == 0 && mqxi_mqxd_holds(uid, MQXI_LOCK_RUNS) <= 0);
+}
+
+static struct attached *by_ino(const struct mirror *m, uint64_t ino)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (m->queues[i]->q->ino == ino)
+            return m->queues[i];
+    return NULL;
+}
+
+static bool taken(const struct looking *l, const uint8_t *uuid)
+{
+    for (size_t i = 0; i < l->m->count; i++)
+        if (memcmp(l->m->queues[i]->record.uuid, uuid, 16) == 0)
+            return true;
+    for (size_t i = 0; i < l->found_count; i++)
+        if (memcmp(l->found[i].record.uuid, uuid, 16) == 0)
+            return true;
+    return false;
+}
+
+/* Room for one more thing in a list that has n. */
+static void *one_more(void *list, size_t n, size_t size)
+{
+    if (n & (n - 1)) /* it was doubled at the last power of two */
+        return list;
+    return realloc(list, (n ? 2 * n : 1) * size);
+}
+
+static struct store_queue record_of(const struct mqxi_queue *q, const char *name)
+{
+    const struct mqxi_header *h = q->header;
+    struct store_queue record = {.kind = h->kind,
+                                 .maxmsg = q->layout.maxmsg,
+                                 .msgsize = q->layout.msgsize,
+                                 .mode = atomic_load(&h->mode) & 07777,
+                                 .durable = atomic_load(&h->durable),
+                                 .uid = q->uid,
+                                 .gid = q->gid,
+                                 .created_ns = h->created_ns};
+
+    memcpy(record.uuid, h->uuid, sizeof(record.uuid));
+    snprintf(record.name, sizeof(record.name), "%s", name);
+    return record;
+}
+
+static bool same(const struct store_queue *a, const struct store_queue *b)
+{
+    return memcmp(a->uuid, b->uuid, 16) == 0 && strcmp(a->name, b->name) == 0 &&
+           a->kind == b->kind && a->maxmsg == b->maxmsg && a->msgsize == b->msgsize &&
+           a->mode == b->mode && a->durable == b->durable && a->uid == b->uid && a->gid == b->gid &&
+           a->created_ns == b->created_ns;
+}
+
+/* May this segment be what it says it is?  The uuid is all that ties it to its messages. */
+static int check_claim(struct looking *l, const struct store_queue *record, bool *changed)
+{
+    struct store_queue stored;
+    int r = store_get_queue(l->m->store, record->uuid, &stored);
+
+    *changed = true;
+    if (r == -ENOENT)
+        return taken(l, record->uuid) ? -EEXIST : 0;
+    if (r < 0)
+        return r;
+    *changed = !same(record, &stored);
+    return taken(l, record->uuid) || stored.uid != record->uid || stored.kind != record->kind ||
+                   stored.maxmsg != record->maxmsg || stored.msgsize != record->msgsize
+               ? -EEXIST
+               : 0;
+}
+
+static int look_at_new(struct looking *l, const char *name)
+{
+    struct mqxi_queue *q;
+    struct found *found;
+    int r = mqxi_segment_attach(name, &q);
+
+    if (r < 0) {
+        if (r != -ENOENT) /* else: unlinked just now */
+            say("queue /%s: cannot be mirrored: %s", name, strerror(-r));
+        return 0;
+    }
+    found = one_more(l->found, l->found_count, sizeof(*found));
+    if (!found) {
+        mqxi_segment_detach(q);
+        return -ENOMEM;
+    }
+    l->found = found;
+    found += l->found_count;
+    found->q = q;
+    found->record = record_of(q, name);
+    r = check_claim(l, &found->record, &found->changed);
+    if (r == 0 && !atomic_load(&q->dead)) {
+        l->found_count++;
+        return 0;
+    }
+    mqxi_segment_detach(q);
+    if (r == -EEXIST)
+        say("queue /%s: not mirrored: its segment is a copy of another queue's", name);
+    return r == -EEXIST ? 0 : r;
+}
+
+static int look_at_mirrored(struct looking *l, struct attached *a, const char *name, uint32_t gid)
+{
+    struct attached **changed;
+    struct store_queue now, *records;
+
+    a->seen = true;
+    a->q->gid = gid;
+    now = record_of(a->q, name);
+    /* What was checked when it was attached stays: the header may say something else by now. */
+    memcpy(now.uuid, a->record.uuid, sizeof(now.uuid));
+    now.kind = a->record.kind;
+    now.created_ns = a->record.created_ns;
+    if (same(&now, &a->record) || atomic_load(&a->q->dead))
+        return 0;
+    changed = one_more(l->changed, l->changed_count, sizeof(struct attached *));
+    if (!changed)
+        return -ENOMEM;
+    l->changed = changed;
+    records = one_more(l->records, l->changed_count, sizeof(*records));
+    if (!records)
+        return -ENOMEM;
+    l->records = records;
+    l->changed[l->changed_count] = a;
+    l->records[l->changed_count++] = now;
+    return 0;
+}
+
+/* For mqxi_segment_list. */
+static int look_at(const char *name, void *arg)
+{
+    struct looking *l = arg;
+    char path[PATH_MAX];
+    struct attached *a;
+    struct mqxi_stat st;
+    struct peek p;
+    int r = mqxi_path(MQXI_QUEUES, name, path);
+
+    if (r < 0 || mqxi_sys_stat(AT_FDCWD, path, &st) < 0)
+        return 0;
+    a = by_ino(l->m, st.ino);
+    if (a && a->q->uid == st.uid)
+        return look_at_mirrored(l, a, name, st.gid);
+    if (discover_peek(path, &p) < 0 || p.durable == MQXI_DURABLE_OFF || !serves(p.uid))
+        return 0;
+    return look_at_new(l, name);
+}
+
+static int look_at_gone(struct looking *l, const char *name)
+{
+    struct store_queue stored;
+    struct gone *gone;
+    char path[PATH_MAX];
+    struct peek p;
+    int r = mqxi_path(MQXI_GONE, name, path);
+
+    if (r < 0 || discover_peek(path, &p) < 0 || !serves(p.uid))
+        return 0;
+    r = store_get_queue(l->m->store, p.uuid, &stored);
+    if (r == 0 && stored.uid != p.uid) {
+        say("%s: not this user's queue; ignored", path);
+        return 0;
+    }
+    if (r < 0 && r != -ENOENT)
+        return r;
+    gone = one_more(l->gone, l->gone_count, sizeof(*gone));
+    if (!gone)
+        return -ENOMEM;
+    l->gone = gone;
+    gone += l->gone_count++;
+    memcpy(gone->path, path, sizeof(gone->path));
+    memcpy(gone->uuid, p.uuid, sizeof(gone->uuid));
+    return 0;
+}
+
+static int look_for_gone(struct looking *l)
+{
+    char path[PATH_MAX];
+    struct dirent *entry;
+    DIR *dir;
+    int r = mqxi_path(MQXI_GONE, "", path);
+
+    dir = r < 0 ? NULL : opendir(path);
+    if (!dir)
+        return r < 0 ? r : errno == ENOENT ? 0 : -errno;
+    while (r == 0 && (entry = readdir(dir)))
+        if (entry->d_name[0] != '.')
+            r = look_at_gone(l, entry->d_name);
+    closedir(dir);
+    return r;
+}
+
+/* --- acting ----------------------------------------------------------------------------------- */
+
+/* For store_transact: 1 if there is nothing to be written. */
+static int write_changes(struct store *s, void *arg)
+{
+    const struct looking *l = arg;
+    bool any = l->gone_count + l->changed_count > 0;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < l->changed_count; i++)
+        r = l->records[i].durable == MQXI_DURABLE_OFF ? store_delete_queue(s, l->records[i].uuid)
+                                                      : store_put_queue(s, &l->records[i]);
+    for (size_t i = 0; r == 0 && i < l->found_count; i++)
+        if (l->found[i].changed) {
+            r = store_put_queue(s, &l->found[i].record);
+            any = true;
+        }
+    /* Last: one that was unlinked while we looked may be in the other lists too. */
+    for (size_t i = 0; r == 0 && i < l->gone_count; i++)
+        r = store_delete_queue(s, l->gone[i].uuid);
+    return r < 0 ? r : !any;
+}
+
+/* An unlinked queue can still be in use.  From now on it is an ordinary one: who waits for a commit
+ * that will not come looks at this when it wakes up. */
+static void make_volatile(const char *path)
+{
+    const uint32_t off = MQXI_DURABLE_OFF;
+    int fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+
+    if (fd < 0)
+        return;
+    if (pwrite(fd, &off, sizeof(off), offsetof(struct mqxi_header, durable)) < 0)
+        say("%s: cannot be written: %s", path, strerror(errno));
+    close(fd);
+}
+
+static void forget(struct mirror *m, const struct gone *gone)
+{
+    make_volatile(gone->path);
+    for (size_t i = m->count; i-- > 0;)
+        if (memcmp(m->queues[i]->record.uuid, gone->uuid, 16) == 0) {
+            mqxi_snapshot_wake(m->queues[i]->q);
+            mirror_remove(m, m->queues[i]);
+        }
+    if (unlink(gone->path) < 0 && errno != ENOENT)
+        say("%s: cannot be removed: %s", gone->path, strerror(errno));
+}
+
+static void note_changes(struct looking *l)
+{
+    for (size_t i = 0; i < l->changed_count; i++) {
+        struct attached *a = l->changed[i];
+
+        a->record = l->records[i];
+        a->mode = a->record.mode;
+        if (a->record.durable != MQXI_DURABLE_OFF)
+            continue;
+        mqxi_snapshot_wake(a->q);
+        mirror_remove(l->m, a);
+    }
+}
+
+/* Neither under its name nor among the unlinked: somebody removed the file itself. */
+static void remove_vanished(struct mirror *m)
+{
+    for (size_t i = m->count; i-- > 0;) {
+        struct attached *a = m->queues[i];
+
+        if (a->seen)
+            continue;
+        say("queue /%s: its segment has vanished; its messages are in the store, and come back "
+            "when mqxd is started again",
+            a->record.name);
+        mirror_remove(m, a);
+    }
+}
+
+static int add_found(struct looking *l)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < l->found_count; i++) {
+        struct found *f = &l->found[i];
+
+        if (atomic_load(&f->q->header->durable) == MQXI_DURABLE_OFF)
+            continue; /* forgotten just now */
+        r = mirror_add(l->m, f->q, &f->record);
+        f->q = NULL;
+        if (r == -ENOMEM) /* said; the others can be served */
+            r = 0;
+    }
+    return r;
+}
+
+static void finish(struct looking *l)
+{
+    for (size_t i = 0; i < l->found_count; i++)
+        if (l->found[i].q)
+            mqxi_segment_detach(l->found[i].q);
+    free(l->found);
+    free(l->gone);
+    free(l->changed);
+    free(l->records);
+}
+
+static int act(struct looking *l)
+{
+    int r = store_transact(l->m->store, write_changes, l);
+
+    if (r < 0)
+        return r;
+    note_changes(l);
+    for (size_t i = 0; i < l->gone_count; i++)
+        forget(l->m, &l->gone[i]);
+    return 0;
+}
+
+int discover_gone(struct mirror *m)
+{
+    struct looking l = {.m = m};
+    int r = look_for_gone(&l);
+
+    if (r == 0)
+        r = act(&l);
+    finish(&l);
+    return r;
+}
+
+int discover(struct mirror *m)
+{
+    struct looking l = {.m = m};
+    int r;
+
+    for (size_t i = 0; i < m->count; i++)
+        m->queues[i]->seen = false;
+    /* Names first: what is unlinked meanwhile is then found among the unlinked. */
+    r = mqxi_segment_list(look_at, &l);
+    if (r == 0)
+        r = look_for_gone(&l);
+    if (r == 0)
+        r = act(&l);
+    if (r == 0) {
+        remove_vanished(m);
+        r = add_found(&l);
+    }
+    finish(&l);
+    if (r == -ENOMEM)
+        say("not enough memory");
+    return r;
+}

@@ -1,0 +1,27 @@
+/* Which queues there are to be mirrored, and which are no longer. */
+#ifndef MQXD_DISCOVER_H
+#define MQXD_DISCOVER_H
+
+#include "mirror.h"
+
+/* A segment file, as far as its header tells. */
+struct peek {
+    uint64_t ino;
+    uint32_t uid, gid;
+    uint8_t uuid[16];
+    uint32_t durable;
+};
+/* Look at a file without mapping it: -EBADMSG if it is no segment. */
+int discover_peek(const char *path, struct peek *out);
+
+/*
+ * Bring mirror and store up to date with the directories: mirror new durable
+ * queues, forget unlinked ones and remove what is left of them, note changes of
+ * attributes.  -ENOSPC: the disk is full, to be tried again; any other error
+ * is for good.
+ */
+int discover(struct mirror *m);
+/* The part about unlinked queues alone. */
+int discover_gone(struct mirror *m);
+
+#endif

@@ -1,0 +1,264 @@
+/*
+ * mqxd: mirrors durable queues into a store on disk, and restores them after
+ * a reboot.  One thread: it sleeps on its doorbell, looks which queues have
+ * changed, and commits their changes.  While it commits, others go on
+ * sending, and what they sent meanwhile is the next commit.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bell.h"
+#include "conf.h"
+#include "discover.h"
+#include "log.h"
+#include "mqx.h"
+#include "names.h"
+#include "restore.h"
+#include "wait.h"
+
+#define FOREVER     (UINT64_C(24) * 3600 * 1000000000)
+#define LAST_NS     (UINT64_C(10) * 1000000000) /* for the last commit, while others go on sending */
+#define DISK_FULL_S 1
+
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static const char help[] =
+    "usage: mqxd [--store DIR]\n"
+    "\n"
+    "Keeps durable queues (see mqx.conf(5)) on disk, and restores them after a reboot.\n"
+    "Runs in the foreground until SIGTERM; says 'mqxd: ready' when it serves.\n"
+    "\n"
+    "  --store DIR  where; default $MQX_STORE, else /var/lib/mqx for root,\n"
+    "               else ~/.local/state/mqx\n"
+    "  --help, --version\n"
+    "\n"
+    "Run by root it serves the queues of all users, else those of its user.\n"
+    "Queues are in $MQX_DIR, else /run/mqx where that exists, else /dev/shm/mqx.\n";
+
+static struct bell bell;
+static volatile sig_atomic_t stop;
+
+static void on_signal(int signal)
+{
+    struct mqxi_doorbell *page = atomic_load(&bell.page);
+    int saved = errno;
+
+    (void)signal;
+    stop = 1;
+    if (page) /* moves the counter: no sleep begins after this */
+        mqxi_event_signal(&page->event, true);
+    errno = saved;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* --- where ------------------------------------------------------------------------------------ */
+
+static int default_store(char *out)
+{
+    const char *home = getenv("HOME"), *state = getenv("XDG_STATE_HOME");
+    const struct passwd *user;
+
+    if (geteuid() == 0)
+        return snprintf(out, PATH_MAX, "/var/lib/mqx");
+    if (state && state[0] == '/')
+        return snprintf(out, PATH_MAX, "%s/mqx", state);
+    if (!home || !*home) {
+        user = getpwuid(geteuid());
+        home = user ? user->pw_dir : NULL;
+    }
+    return home ? snprintf(out, PATH_MAX, "%s/.local/state/mqx", home) : -1;
+}
+
+/* mkdir -p; what is made is for its user alone. */
+static int make_dir(const char *path)
+{
+    char part[PATH_MAX];
+
+    for (const char *end = path; end;) {
+        end = strchr(end + 1, '/');
+        snprintf(part, sizeof(part), "%.*s", end ? (int)(end - path) : PATH_MAX, path);
+        if (mkdir(part, 0700) < 0 && errno != EEXIST)
+            return -errno;
+    }
+    return 0;
+}
+
+static int find_store(const char *option, char *out)
+{
+    const char *given = option ? option : getenv("MQX_STORE");
+    int n = given && *given ? snprintf(out, PATH_MAX, "%s", given) : default_store(out), r;
+
+    if (n < 0 || n >= PATH_MAX) {
+        say("no place for the store: give one with --store");
+        return -EINVAL;
+    }
+    r = make_dir(out);
+    if (r < 0)
+        say("store %s: cannot be made: %s", out, strerror(-r));
+    return r;
+}
+
+/* --- serving ---------------------------------------------------------------------------------- */
+
+/* Discover and commit what is due.  Returns how long to sleep, in ns, or -errno. */
+static int64_t work(struct mirror *m, bool *rescan)
+{
+    uint64_t now, due;
+    int r = 0;
+
+    if (bell_rescan(&bell))
+        *rescan = true;
+    if (*rescan)
+        r = discover(m);
+    if (r < 0)
+        return r;
+    *rescan = false;
+    now = mirror_now();
+    due = mirror_due(m, now);
+    if (!due)
+        return (int64_t)FOREVER;
+    if (due > now)
+        return (int64_t)(due - now);
+    r = mirror_commit(m, now);
+    return r < 0 ? r : 0;
+}
+
+/* What changed until now goes into the store. */
+static int last_commit(struct mirror *m)
+{
+    uint64_t until = mirror_now() + LAST_NS;
+    int r = discover(m);
+
+    while (r == 0 && mirror_due(m, mirror_now()) && mirror_now() < until)
+        r = mirror_commit(m, UINT64_MAX);
+    if (r == -ENOSPC)
+        say("the disk of the store is full: the last changes are not stored");
+    return r;
+}
+
+static int serve(struct mirror *m)
+{
+    bool rescan = false, full = false;
+
+    while (!stop) {
+        _Atomic uint32_t *event = &atomic_load(&bell.page)->event;
+        uint32_t seen;
+        int64_t r;
+        int renewed;
+
+        /* Awake: nobody has to wake us.  Then the counter, then stop and the marks: whatever is
+         * not seen below moves it. */
+        atomic_fetch_and(event, ~MQXI_EVENT_SLEEPERS);
+        seen = mqxi_event_read(event);
+        if (stop)
+            break;
+        r = work(m, &rescan);
+        if (r < 0 && r != -ENOSPC)
+            return (int)r;
+        if ((r == -ENOSPC) != full) {
+            full = !full;
+            say(full ? "the disk of the store is full; senders of sync queues wait until there is "
+                       "room"
+                     : "there is room on the disk of the store again");
+        }
+        renewed = bell_check(&bell);
+        if (renewed < 0)
+            return renewed;
+        if (full)
+            nanosleep(&(struct timespec){.tv_sec = DISK_FULL_S}, NULL);
+        else if (r > 0 && !renewed)
+            mqxi_event_sleep(event, seen, NULL, (uint64_t)r, false);
+    }
+    return last_commit(m);
+}
+
+static int run(const char *store_option)
+{
+    struct mirror m = {0};
+    struct mqxi_conf_mqxd conf;
+    char dir[PATH_MAX];
+    int r = mqxi_conf_mqxd(&conf);
+
+    if (r == 0)
+        r = find_store(store_option, dir);
+    if (r < 0)
+        return r;
+    r = mqxi_dirs_make();
+    if (r < 0)
+        say("%s: cannot be made: %s; set MQX_DIR to another place", mqxi_dir(), strerror(-r));
+    m.window_ns = conf.window_ms * UINT64_C(1000000);
+    if (r == 0)
+        r = store_open(dir, &m.store);
+    if (r == 0)
+        r = bell_take(&bell);
+    if (r == 0)
+        r = discover_gone(&m);
+    if (r == 0)
+        r = restore_queues(m.store);
+    if (r == 0)
+        r = bell_serve(&bell);
+    if (r == 0)
+        r = discover(&m);
+    if (r == -ENOSPC)
+        say("the disk of the store %s is full", dir);
+    if (r == 0) {
+        say("ready");
+        r = serve(&m);
+    }
+    mirror_free(&m);
+    if (m.store)
+        store_close(m.store);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"store", required_argument, NULL, 's'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {0}};
+    const char *store = NULL;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (option) {
+        case 's':
+            store = optarg;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            return fflush(stdout) == 0 ? 0 : EXIT_FAILED;
+        case 'v':
+            puts("mqxd " MQX_VERSION);
+            return fflush(stdout) == 0 ? 0 : EXIT_FAILED;
+        default:
+            fputs("mqxd: 'mqxd --help' tells what can be given\n", stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        say("%s: there are only options; see 'mqxd --help'", argv[optind]);
+        return EXIT_USAGE;
+    }
+    umask(077);
+    catch_signals();
+    return run(store) < 0 ? EXIT_FAILED : 0;
+}

@@ -1,0 +1,333 @@
+/*
+ * From marked slots to the store.  A mark is cleared before its slot is read,
+ * so that a change after the reading marks it again.  What the store has is
+ * remembered here, slot by slot: the segment is other processes' memory, and
+ * what it says of the store is for them, not for us.
+ *
+ * A commit takes the changes of all queues that are due into one transaction.
+ * A slot that was filled and emptied since the last commit is as it was, and
+ * does not reach the disk.
+ */
+#include "mirror.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "log.h"
+#include "segment.h"
+
+#define CHANGES  8192               /* slots in a round */
+#define BYTES    ((size_t)32 << 20) /* of messages in a transaction */
+#define LATER_NS UINT64_C(5000000)  /* a slot that was never still is looked at again after */
+
+struct change {
+    struct attached *a;
+    uint32_t slot;
+    enum { SAME, WRITTEN, UNSTABLE } what;
+    uint64_t key; /* of what the store has for the slot when the transaction is committed */
+};
+
+uint64_t mirror_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* --- which queues ----------------------------------------------------------------------------- */
+
+static int stored_key(uint32_t slot, const struct mqxi_snapshot *message, const void *data,
+                      void *arg)
+{
+    struct attached *a = arg;
+
+    (void)data;
+    if (slot >= a->record.maxmsg) {
+        say("store: damaged: queue /%s has a message in slot %u of %u", a->record.name,
+            (unsigned)slot, (unsigned)a->record.maxmsg);
+        return -EBADMSG;
+    }
+    a->keys[slot] = message->key;
+    return 0;
+}
+
+/* Whatever happened while nobody looked: slots with a message, here or there, are looked at. */
+static void mark_all(struct attached *a)
+{
+    uint32_t slots = mqxi_dirty_slots(a->q);
+
+    for (uint32_t i = 0; i < slots; i++)
+        if (a->keys[i] || atomic_load(&a->q->ctl[i]) != MQXI_CTL_FREE)
+            mqxi_dirty_again(a->q, i);
+    mqxi_dirty_more(a->q);
+}
+
+static int make_room(struct mirror *m, uint32_t msgsize)
+{
+    if (!m->changes)
+        m->changes = calloc(CHANGES, sizeof(*m->changes));
+    if (m->count == m->room) {
+        size_t room = m->room ? 2 * m->room : 64;
+        struct attached **queues = realloc(m->queues, room * sizeof(struct attached *));
+
+        if (!queues)
+            return -ENOMEM;
+        m->queues = queues;
+        m->room = room;
+    }
+    if (msgsize > m->buffer_size) {
+        uint8_t *buffer = realloc(m->buffer, msgsize);
+
+        if (!buffer)
+            return -ENOMEM;
+        m->buffer = buffer;
+        m->buffer_size = msgsize;
+    }
+    return m->changes ? 0 : -ENOMEM;
+}
+
+int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue *record)
+{
+    struct attached *a = calloc(1, sizeof(*a));
+    int r = make_room(m, q->layout.msgsize);
+
+    if (a)
+        a->keys = calloc(q->layout.maxmsg, sizeof(*a->keys));
+    if (r == 0 && (!a || !a->keys))
+        r = -ENOMEM;
+    if (r == 0) {
+        a->q = q;
+        a->record = *record;
+        a->mode = record->mode;
+        r = store_each_message(m->store, record->uuid, stored_key, a);
+    }
+    if (r < 0) {
+        if (r == -ENOMEM)
+            say("queue /%s: not enough memory", record->name);
+        if (a)
+            free(a->keys);
+        free(a);
+        mqxi_segment_detach(q);
+        return r;
+    }
+    mark_all(a);
+    m->queues[m->count++] = a;
+    return 0;
+}
+
+void mirror_remove(struct mirror *m, struct attached *a)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (m->queues[i] == a) {
+            m->queues[i] = m->queues[--m->count];
+            break;
+        }
+    mqxi_segment_detach(a->q);
+    free(a->keys);
+    free(a);
+}
+
+void mirror_free(struct mirror *m)
+{
+    while (m->count)
+        mirror_remove(m, m->queues[0]);
+    free(m->queues);
+    free(m->buffer);
+    free(m->changes);
+}
+
+static bool is_broken(struct attached *a)
+{
+    if (!a->broken && atomic_load(&a->q->dead))
+        a->broken = "its file was truncated, or memory is full";
+    return a->broken;
+}
+
+static void remove_broken(struct mirror *m)
+{
+    for (size_t i = m->count; i-- > 0;) {
+        struct attached *a = m->queues[i];
+
+        if (!is_broken(a))
+            continue;
+        say("queue /%s: %s; it is not mirrored any longer, the store keeps what it has",
+            a->record.name, a->broken);
+        mirror_remove(m, a);
+    }
+}
+
+/* --- what changed ----------------------------------------------------------------------------- */
+
+uint64_t mirror_due(struct mirror *m, uint64_t now)
+{
+    uint64_t first = 0;
+
+    for (size_t i = 0; i < m->count; i++) {
+        struct attached *a = m->queues[i];
+
+        if (!a->due && mqxi_dirty(a->q)) {
+            bool wait = atomic_load(&a->q->header->durable) == MQXI_DURABLE_ASYNC;
+
+            a->due = now + (wait ? m->window_ns : 0);
+        }
+        if (a->due && (!first || a->due < first))
+            first = a->due;
+    }
+    return first;
+}
+
+static void collect_from(struct mirror *m, struct attached *a, uint64_t now)
+{
+    uint32_t words;
+
+    a->due = 0;
+    mqxi_dirty_begin(a->q);
+    words = mqxi_dirty_words(a->q);
+    for (uint32_t w = 0; w < words; w++) {
+        uint64_t marks;
+
+        if (m->change_count > CHANGES - 64) {
+            mqxi_dirty_more(a->q);
+            a->due = now;
+            return;
+        }
+        for (marks = mqxi_dirty_take(a->q, w); marks; marks &= marks - 1)
+            m->changes[m->change_count++] =
+                (struct change){.a = a, .slot = w * 64 + (uint32_t)__builtin_ctzll(marks)};
+    }
+}
+
+static void collect(struct mirror *m, uint64_t now)
+{
+    m->change_count = 0;
+    mirror_due(m, now);
+    for (size_t i = 0; i < m->count && m->change_count <= CHANGES - 64; i++)
+        if (m->queues[i]->due && m->queues[i]->due <= now)
+            collect_from(m, m->queues[i], now);
+}
+
+/* --- into the store --------------------------------------------------------------------------- */
+
+/* A part of the changes that goes into one transaction. */
+struct part {
+    struct mirror *m;
+    size_t from, to;
+};
+
+/* A change of mode goes along with the next change of a message.  1: it did. */
+static int put_mode(struct store *s, struct attached *a)
+{
+    struct store_queue now = a->record;
+    int r;
+
+    a->mode = atomic_load(&a->q->header->mode) & 07777;
+    if (is_broken(a))
+        a->mode = a->record.mode;
+    if (a->mode == a->record.mode)
+        return 0;
+    now.mode = a->mode;
+    r = store_put_queue(s, &now);
+    return r < 0 ? r : 1;
+}
+
+static int put_change(struct mirror *m, struct change *c, size_t *bytes)
+{
+    struct attached *a = c->a;
+    struct mqxi_snapshot message = {0};
+    uint64_t stored = a->keys[c->slot];
+    int r = mqxi_snapshot_key(a->q, c->slot, &c->key);
+
+    if (r == 0 && c->key != 0 && c->key != stored) {
+        r = mqxi_snapshot(a->q, c->slot, &message, m->buffer);
+        c->key = message.key;
+    }
+    if (r == -EBADMSG)
+        a->broken = "it is damaged";
+    c->what = r < 0 ? UNSTABLE : c->key == stored ? SAME : WRITTEN;
+    /* Of a segment that is gone, all slots look free. */
+    if (is_broken(a) || c->what != WRITTEN)
+        return 0;
+    *bytes += message.len;
+    return c->key ? store_put_message(m->store, a->record.uuid, c->slot, &message, m->buffer)
+                  : store_delete_message(m->store, a->record.uuid, c->slot);
+}
+
+/* For store_transact: 1 if there is nothing to be written. */
+static int put_changes(struct store *s, void *arg)
+{
+    struct part *p = arg;
+    struct attached *last = NULL;
+    size_t bytes = 0;
+    bool any = false;
+    int r = 0;
+
+    for (p->to = p->from; r >= 0 && p->to < p->m->change_count && bytes < BYTES; p->to++) {
+        struct change *c = &p->m->changes[p->to];
+
+        if (is_broken(c->a))
+            continue;
+        if (c->a != last)
+            r = put_mode(s, c->a);
+        last = c->a;
+        any = any || r > 0;
+        if (r >= 0)
+            r = put_change(p->m, c, &bytes);
+        any = any || c->what == WRITTEN;
+    }
+    return r < 0 ? r : !any;
+}
+
+/* It is on disk: tell who waits. */
+static void acknowledge(struct part *p, uint64_t now)
+{
+    for (size_t i = p->from; i < p->to; i++) {
+        struct change *c = &p->m->changes[i];
+        struct attached *a = c->a;
+
+        if (is_broken(a))
+            continue;
+        if (c->what == UNSTABLE) {
+            mqxi_dirty_again(a->q, c->slot);
+            a->due = now + LATER_NS;
+            continue;
+        }
+        a->record.mode = a->mode;
+        a->keys[c->slot] = c->key;
+        if (c->key || c->what == WRITTEN)
+            mqxi_snapshot_stored(a->q, c->slot, c->key);
+        if (i + 1 == p->to || p->m->changes[i + 1].a != a)
+            mqxi_snapshot_wake(a->q);
+    }
+}
+
+/* Not on disk: as if it had not been looked at. */
+static void give_back(struct part *p, uint64_t now)
+{
+    for (size_t i = p->from; i < p->m->change_count; i++) {
+        struct change *c = &p->m->changes[i];
+
+        mqxi_dirty_again(c->a->q, c->slot);
+        c->a->due = now;
+    }
+}
+
+int mirror_commit(struct mirror *m, uint64_t now)
+{
+    struct part p = {.m = m};
+    uint64_t begun = mirror_now();
+    int r = 0;
+
+    collect(m, now);
+    for (; r >= 0 && p.from < m->change_count; p.from = p.to) {
+        r = store_transact(m->store, put_changes, &p);
+        if (r < 0) {
+            give_back(&p, begun);
+            break;
+        }
+        acknowledge(&p, begun);
+    }
+    remove_broken(m);
+    return r < 0 ? r : 0;
+}

@@ -1,0 +1,45 @@
+/* The queues that mqxd mirrors, and the commits that carry their changes into the store. */
+#ifndef MQXD_MIRROR_H
+#define MQXD_MIRROR_H
+
+#include "store.h"
+
+/* A queue that is mirrored. */
+struct attached {
+    struct mqxi_queue *q;
+    struct store_queue record; /* the queue as the store has it */
+    uint32_t mode;             /* the one that record gets with the commit being made */
+    uint64_t *keys;            /* for each slot, the message that the store has for it; 0: none */
+    uint64_t due;              /* when its changes are to be committed; 0: it has none */
+    bool seen;                 /* discover.c: it still has its name */
+    const char *broken;        /* why it cannot be mirrored any longer, else NULL */
+};
+
+struct mirror {
+    struct store *store;
+    uint64_t window_ns; /* how long changes of async queues may wait */
+    struct attached **queues;
+    size_t count, room;
+    uint8_t *buffer; /* for one message */
+    size_t buffer_size;
+    struct change *changes; /* of the commit being made */
+    size_t change_count;
+};
+
+/* CLOCK_MONOTONIC */
+uint64_t mirror_now(void);
+
+/* Mirror q (takes it over, also when it fails); record is in the store already.  -ENOMEM; those of
+ * store.h. */
+int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue *record);
+/* Do not mirror it any longer; the store keeps what it has. */
+void mirror_remove(struct mirror *m, struct attached *a);
+void mirror_free(struct mirror *m);
+
+/* When the next commit is due; 0: nothing has changed. */
+uint64_t mirror_due(struct mirror *m, uint64_t now);
+/* Commit what is due at `now` (UINT64_MAX: everything).  -ENOSPC: the disk is full, to be tried
+ * again; any other error is for good. */
+int mirror_commit(struct mirror *m, uint64_t now);
+
+#endif

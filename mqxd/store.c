@@ -1,0 +1,481 @@
+/*
+ * The store is an image of the slots: a record for each message, found by its
+ * queue's uuid and its slot, so a slot's next message replaces the one before
+ * it, and the store is as large as what is queued.
+ *
+ *     meta      "format"                    what this is, and its version
+ *     queues    uuid                        struct queue_record, name
+ *     messages  uuid, slot (big endian)     struct message_record, bytes
+ *
+ * Numbers are in the machine's byte order; the magic tells a store of the
+ * other order.  LMDB commits a transaction whole or not at all.
+ */
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define MAGIC     UINT64_C(0x31726f74732d7871) /* "qx-stor1" */
+#define FIRST_MAP ((size_t)64 << 20)           /* address space, not disk; doubled when too small */
+
+struct meta_record {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t pad;
+};
+struct queue_record {
+    uint64_t created_ns;
+    uint32_t kind, maxmsg, msgsize, mode, durable, uid, gid;
+    uint32_t pad;
+};
+struct message_record {
+    uint64_t key, sent_ns;
+    int64_t type;
+    uint32_t pid, uid;
+};
+struct message_key {
+    uint8_t uuid[16];
+    uint8_t slot[4]; /* big endian: a queue's records in the order of its slots */
+};
+static_assert(sizeof(struct queue_record) == 40, "no holes");
+static_assert(sizeof(struct message_record) == 32, "no holes");
+static_assert(sizeof(struct message_key) == 20, "no holes");
+
+struct store {
+    char dir[PATH_MAX];
+    MDB_env *env;
+    MDB_txn *txn; /* that of store_transact */
+    MDB_dbi meta, queues, messages;
+    int lock;
+};
+
+/* LMDB's error as ours; says it. */
+static int failed(const struct store *s, const char *what, int r)
+{
+    if (r == 0)
+        return 0;
+    if (r == ENOSPC || r == EDQUOT)
+        return -ENOSPC;
+    if (r == MDB_MAP_FULL) /* seen by store_transact alone */
+        return -EOVERFLOW;
+    say("store %s: %s: %s", s->dir, what, mdb_strerror(r));
+    return r == ENOMEM ? -ENOMEM : r > 0 && r != EINVAL ? -r : -EIO;
+}
+
+static int begin(struct store *s, unsigned flags, MDB_txn **txn)
+{
+    return failed(s, "cannot begin a transaction", mdb_txn_begin(s->env, NULL, flags, txn));
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static int take_lock(struct store *s)
+{
+    struct flock lock = {.l_type = F_WRLCK};
+    char path[PATH_MAX + 16];
+
+    snprintf(path, sizeof(path), "%s/mqxd.lock", s->dir);
+    s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (s->lock < 0) {
+        say("store %s: %s", path, strerror(errno));
+        return -errno;
+    }
+    if (fcntl(s->lock, F_OFD_SETLK, &lock) == 0)
+        return 0;
+    if (errno != EAGAIN && errno != EACCES) {
+        say("store %s: cannot be locked: %s", path, strerror(errno));
+        return -errno;
+    }
+    say("store %s: another mqxd is using it; stop that one, or use another --store", s->dir);
+    return -EBUSY;
+}
+
+static int refuse(const struct store *s, const char *why)
+{
+    say("store %s: %s; it was not touched", s->dir, why);
+    return -EBADMSG;
+}
+
+static int check_format(struct store *s, MDB_txn *txn, bool *made)
+{
+    struct meta_record mine = {.magic = MAGIC, .version = STORE_FORMAT}, found;
+    MDB_val key = {6, "format"}, value;
+    char why[100];
+    int r = mdb_get(txn, s->meta, &key, &value);
+
+    if (r == MDB_NOTFOUND && *made) {
+        value = (MDB_val){sizeof(mine), &mine};
+        return failed(s, "cannot be made", mdb_put(txn, s->meta, &key, &value, 0));
+    }
+    *made = false;
+    if (r == MDB_NOTFOUND)
+        return refuse(s, "it is not a store of mqx");
+    if (r)
+        return failed(s, "cannot be read", r);
+    if (value.mv_size < sizeof(found))
+        return refuse(s, "it is not a store of mqx");
+    memcpy(&found, value.mv_data, sizeof(found));
+    if (found.magic != MAGIC)
+        return refuse(s, "it is not a store of mqx, or from a machine with another byte order");
+    if (found.version == STORE_FORMAT)
+        return 0;
+    snprintf(why, sizeof(why),
+             "its format is %u, and this mqxd knows %u; use the mqxd that made it",
+             (unsigned)found.version, STORE_FORMAT);
+    return refuse(s, why);
+}
+
+/* Look at the databases first without making any, so that nothing is written into what turns out
+ * to be something else. */
+static int open_databases(struct store *s)
+{
+    MDB_stat stat;
+    MDB_txn *txn;
+    unsigned create;
+    bool made;
+    int r = begin(s, 0, &txn);
+
+    if (r < 0)
+        return r;
+    r = failed(s, "cannot be read", mdb_env_stat(s->env, &stat));
+    made = stat.ms_entries == 0;
+    create = made ? MDB_CREATE : 0;
+    if (r == 0) {
+        r = mdb_dbi_open(txn, "meta", create, &s->meta);
+        if (r == 0)
+            r = mdb_dbi_open(txn, "queues", create, &s->queues);
+        if (r == 0)
+            r = mdb_dbi_open(txn, "messages", create, &s->messages);
+        r = r == MDB_NOTFOUND || r == MDB_INCOMPATIBLE ? refuse(s, "it is not a store of mqx")
+                                                       : failed(s, "cannot be opened", r);
+    }
+    if (r == 0)
+        r = check_format(s, txn, &made);
+    if (r == 0)
+        return failed(s, "cannot be written", mdb_txn_commit(txn));
+    mdb_txn_abort(txn);
+    return r;
+}
+
+static int open_env(struct store *s)
+{
+    int r = mdb_env_create(&s->env);
+
+    if (r == 0)
+        r = mdb_env_set_maxdbs(s->env, 8);
+    if (r == 0)
+        r = mdb_env_set_mapsize(s->env, FIRST_MAP);
+    if (r == 0)
+        r = mdb_env_open(s->env, s->dir, 0, 0600);
+    if (r == MDB_INVALID || r == MDB_VERSION_MISMATCH || r == MDB_CORRUPTED)
+        return refuse(s, "its data.mdb is not a database of this LMDB, or damaged");
+    /* Our predecessor may have been killed in the middle of a commit that we can see and the disk
+     * has not. */
+    if (r == 0)
+        r = mdb_env_sync(s->env, 1);
+    return failed(s, "cannot be opened", r);
+}
+
+int store_open(const char *dir, struct store **out)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    int r;
+
+    if (!s)
+        return -ENOMEM;
+    s->lock = -1;
+    if (snprintf(s->dir, sizeof(s->dir), "%s", dir) >= (int)sizeof(s->dir)) {
+        free(s);
+        say("store %s: the name is too long", dir);
+        return -ENAMETOOLONG;
+    }
+    r = take_lock(s);
+    if (r == 0)
+        r = open_env(s);
+    if (r == 0)
+        r = open_databases(s);
+    if (r == -ENOSPC)
+        say("store %s: the disk is full", s->dir);
+    if (r == 0)
+        *out = s;
+    else
+        store_close(s);
+    return r;
+}
+
+void store_close(struct store *s)
+{
+    if (s->env)
+        mdb_env_close(s->env);
+    if (s->lock >= 0)
+        close(s->lock);
+    free(s);
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static int grow(struct store *s)
+{
+    MDB_envinfo info;
+    int r = mdb_env_info(s->env, &info);
+
+    if (r == 0)
+        r = mdb_env_set_mapsize(s->env, info.me_mapsize * 2);
+    return failed(s, "cannot be made larger", r);
+}
+
+int store_transact(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
+{
+    int r;
+
+    do {
+        r = begin(s, 0, &s->txn);
+        if (r < 0)
+            return r;
+        r = change(s, arg);
+        if (r == 0)
+            r = failed(s, "cannot be written", mdb_txn_commit(s->txn));
+        else
+            mdb_txn_abort(s->txn);
+        s->txn = NULL;
+        if (r == -EOVERFLOW)
+            r = grow(s) == 0 ? -EAGAIN : -ENOMEM;
+    } while (r == -EAGAIN);
+    return r;
+}
+
+int store_put_queue(struct store *s, const struct store_queue *q)
+{
+    struct queue_record head = {.created_ns = q->created_ns,
+                                .kind = q->kind,
+                                .maxmsg = q->maxmsg,
+                                .msgsize = q->msgsize,
+                                .mode = q->mode,
+                                .durable = q->durable,
+                                .uid = q->uid,
+                                .gid = q->gid};
+    size_t len = strnlen(q->name, NAME_MAX);
+    MDB_val key = {16, (void *)q->uuid}, value = {sizeof(head) + len, NULL};
+    int r = mdb_put(s->txn, s->queues, &key, &value, MDB_RESERVE);
+
+    if (r == 0) {
+        memcpy(value.mv_data, &head, sizeof(head));
+        memcpy((uint8_t *)value.mv_data + sizeof(head), q->name, len);
+    }
+    return failed(s, "a queue cannot be written", r);
+}
+
+static struct message_key message_key(const uint8_t *uuid, uint32_t slot)
+{
+    struct message_key key;
+
+    memcpy(key.uuid, uuid, 16);
+    for (int i = 0; i < 4; i++)
+        key.slot[i] = (uint8_t)(slot >> (24 - 8 * i));
+    return key;
+}
+
+int store_put_message(struct store *s, const uint8_t *uuid, uint32_t slot,
+                      const struct mqxi_snapshot *m, const void *data)
+{
+    struct message_record head = {
+        .key = m->key, .sent_ns = m->sent_ns, .type = m->type, .pid = m->pid, .uid = m->uid};
+    struct message_key k = message_key(uuid, slot);
+    MDB_val key = {sizeof(k), &k}, value = {sizeof(head) + m->len, NULL};
+    int r = mdb_put(s->txn, s->messages, &key, &value, MDB_RESERVE);
+
+    if (r == 0) {
+        memcpy(value.mv_data, &head, sizeof(head));
+        memcpy((uint8_t *)value.mv_data + sizeof(head), data, m->len);
+    }
+    return failed(s, "a message cannot be written", r);
+}
+
+int store_delete_message(struct store *s, const uint8_t *uuid, uint32_t slot)
+{
+    struct message_key k = message_key(uuid, slot);
+    MDB_val key = {sizeof(k), &k};
+    int r = mdb_del(s->txn, s->messages, &key, NULL);
+
+    return r == MDB_NOTFOUND ? 0 : failed(s, "a message cannot be deleted", r);
+}
+
+/* Is the cursor's key one of this queue's? */
+static bool belongs(const MDB_val *key, const uint8_t *uuid)
+{
+    return key->mv_size == sizeof(struct message_key) && memcmp(key->mv_data, uuid, 16) == 0;
+}
+
+int store_delete_queue(struct store *s, const uint8_t *uuid)
+{
+    struct message_key first = message_key(uuid, 0);
+    MDB_val key = {sizeof(first), &first}, value;
+    MDB_cursor *c;
+    int r = mdb_cursor_open(s->txn, s->messages, &c);
+
+    if (r)
+        return failed(s, "a queue cannot be deleted", r);
+    r = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
+    while (r == 0 && belongs(&key, uuid)) {
+        r = mdb_cursor_del(c, 0);
+        if (r == 0)
+            r = mdb_cursor_get(c, &key, &value, MDB_NEXT); /* the one behind the deleted one */
+    }
+    mdb_cursor_close(c);
+    if (r == 0 || r == MDB_NOTFOUND) {
+        key = (MDB_val){16, (void *)uuid};
+        r = mdb_del(s->txn, s->queues, &key, NULL);
+    }
+    return r == MDB_NOTFOUND ? 0 : failed(s, "a queue cannot be deleted", r);
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static int damaged(const struct store *s, const char *what)
+{
+    say("store %s: damaged: %s", s->dir, what);
+    return -EBADMSG;
+}
+
+static int read_queue(const struct store *s, const MDB_val *key, const MDB_val *value,
+                      struct store_queue *q)
+{
+    struct queue_record head;
+    size_t len = value->mv_size - sizeof(head);
+
+    if (key->mv_size != 16 || value->mv_size <= sizeof(head) || len > NAME_MAX)
+        return damaged(s, "a queue's record has the wrong size");
+    memcpy(&head, value->mv_data, sizeof(head));
+    *q = (struct store_queue){.kind = head.kind,
+                              .maxmsg = head.maxmsg,
+                              .msgsize = head.msgsize,
+                              .mode = head.mode,
+                              .durable = head.durable,
+                              .uid = head.uid,
+                              .gid = head.gid,
+                              .created_ns = head.created_ns};
+    memcpy(q->uuid, key->mv_data, 16);
+    memcpy(q->name, (const uint8_t *)value->mv_data + sizeof(head), len);
+    if (memchr(q->name, 0, len) || strchr(q->name, '/') || strcmp(q->name, ".") == 0 ||
+        strcmp(q->name, "..") == 0)
+        return damaged(s, "a queue's name cannot be one");
+    return 0;
+}
+
+/* A cursor and a reading transaction for it. */
+struct look {
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+};
+
+static int look(struct store *s, MDB_dbi db, struct look *out)
+{
+    int r = begin(s, MDB_RDONLY, &out->txn);
+
+    if (r < 0)
+        return r;
+    r = failed(s, "cannot be read", mdb_cursor_open(out->txn, db, &out->cursor));
+    if (r < 0)
+        mdb_txn_abort(out->txn);
+    return r;
+}
+
+static void look_end(struct look *l)
+{
+    mdb_cursor_close(l->cursor);
+    mdb_txn_abort(l->txn);
+}
+
+int store_each_queue(struct store *s, int (*each)(const struct store_queue *queue, void *arg),
+                     void *arg)
+{
+    struct store_queue q;
+    MDB_val key, value;
+    struct look l;
+    int r = look(s, s->queues, &l), found;
+
+    if (r < 0)
+        return r;
+    while (r == 0 && (found = mdb_cursor_get(l.cursor, &key, &value, MDB_NEXT)) != MDB_NOTFOUND) {
+        r = failed(s, "cannot be read", found);
+        if (r == 0)
+            r = read_queue(s, &key, &value, &q);
+        if (r == 0)
+            r = each(&q, arg);
+    }
+    look_end(&l);
+    return r;
+}
+
+static int read_message(const struct store *s, const MDB_val *key, const MDB_val *value,
+                        uint32_t *slot, struct mqxi_snapshot *m, const void **data)
+{
+    const uint8_t *b = (const uint8_t *)key->mv_data + 16;
+    struct message_record head;
+
+    if (value->mv_size < sizeof(head) || value->mv_size - sizeof(head) > MQXI_MSGSIZE_MAX)
+        return damaged(s, "a message's record has the wrong size");
+    memcpy(&head, value->mv_data, sizeof(head));
+    *m = (struct mqxi_snapshot){.key = head.key,
+                                .sent_ns = head.sent_ns,
+                                .type = head.type,
+                                .pid = head.pid,
+                                .uid = head.uid,
+                                .len = (uint32_t)(value->mv_size - sizeof(head))};
+    *slot = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+    *data = (const uint8_t *)value->mv_data + sizeof(head);
+    return 0;
+}
+
+int store_each_message(struct store *s, const uint8_t *uuid,
+                       int (*each)(uint32_t slot, const struct mqxi_snapshot *message,
+                                   const void *data, void *arg),
+                       void *arg)
+{
+    struct message_key first = message_key(uuid, 0);
+    MDB_val key = {sizeof(first), &first}, value;
+    struct mqxi_snapshot m;
+    const void *data;
+    uint32_t slot;
+    struct look l;
+    int r = look(s, s->messages, &l), found;
+
+    if (r < 0)
+        return r;
+    found = mdb_cursor_get(l.cursor, &key, &value, MDB_SET_RANGE);
+    while (r == 0 && found == 0 && belongs(&key, uuid)) {
+        r = read_message(s, &key, &value, &slot, &m, &data);
+        if (r == 0)
+            r = each(slot, &m, data, arg);
+        found = mdb_cursor_get(l.cursor, &key, &value, MDB_NEXT);
+    }
+    look_end(&l);
+    if (r == 0 && found != 0 && found != MDB_NOTFOUND)
+        r = failed(s, "cannot be read", found);
+    return r;
+}
+
+int store_get_queue(struct store *s, const uint8_t *uuid, struct store_queue *out)
+{
+    MDB_val key = {16, (void *)uuid}, value;
+    MDB_txn *txn = s->txn;
+    int r = txn ? 0 : begin(s, MDB_RDONLY, &txn);
+
+    if (r < 0)
+        return r;
+    r = mdb_get(txn, s->queues, &key, &value);
+    r = r == MDB_NOTFOUND ? -ENOENT : failed(s, "cannot be read", r);
+    if (r == 0)
+        r = read_queue(s, &key, &value, out);
+    if (txn != s->txn)
+        mdb_txn_abort(txn);
+    return r;
+}

@@ -1,0 +1,59 @@
+/*
+ * The store: durable queues and their messages in LMDB, in a directory that
+ * one mqxd at a time uses.  Nothing here knows of segments.
+ *
+ * All functions return 0 or -errno.  They say on stderr what went wrong,
+ * unless that is -ENOSPC: the disk is full, which may pass.
+ */
+#ifndef MQXD_STORE_H
+#define MQXD_STORE_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "snapshot.h"
+
+#define STORE_FORMAT 1u
+
+struct store;
+
+/* What is kept of a queue. */
+struct store_queue {
+    uint8_t uuid[16];
+    char name[NAME_MAX + 1]; /* without its slash */
+    uint32_t kind, maxmsg, msgsize, mode, durable, uid, gid;
+    uint64_t created_ns;
+};
+
+/* Open it, made when missing.  -EBUSY: another mqxd uses it; -EBADMSG: of another format, damaged,
+ * or no store at all. */
+int store_open(const char *dir, struct store **out);
+void store_close(struct store *s);
+
+/*
+ * One transaction: change(s, arg) makes changes with the functions below it,
+ * and is called again, from the beginning, where the store had to grow.  It
+ * returns what they return; then everything it did is on disk when
+ * store_transact returns 0, and nothing of it when not.
+ */
+int store_transact(struct store *s, int (*change)(struct store *s, void *arg), void *arg);
+int store_put_queue(struct store *s, const struct store_queue *queue);
+/* The queue and all its messages. */
+int store_delete_queue(struct store *s, const uint8_t *uuid);
+int store_put_message(struct store *s, const uint8_t *uuid, uint32_t slot,
+                      const struct mqxi_snapshot *message, const void *data);
+int store_delete_message(struct store *s, const uint8_t *uuid, uint32_t slot);
+
+/* Reading, outside of transactions.  Stops at the first each() that returns other than 0, and
+ * returns that. */
+int store_each_queue(struct store *s, int (*each)(const struct store_queue *queue, void *arg),
+                     void *arg);
+int store_each_message(struct store *s, const uint8_t *uuid,
+                       int (*each)(uint32_t slot, const struct mqxi_snapshot *message,
+                                   const void *data, void *arg),
+                       void *arg);
+/* -ENOENT (not said): no such queue. */
+int store_get_queue(struct store *s, const uint8_t *uuid, struct store_queue *out);
+
+#endif
