@@ -1,0 +1,75 @@
+/* Reading the command line: numbers, modes, times and queue names. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "names.h"
+
+void usage_exit(const char *command)
+{
+    fprintf(stderr, "Try 'mqx %s --help'.\n", command);
+    exit(EXIT_USAGE);
+}
+
+static void bad(const char *command, const char *option, const char *text, const char *want)
+{
+    fprintf(stderr, "mqx: %s: %s '%s': %s\n", command, option, text, want);
+    exit(EXIT_USAGE);
+}
+
+uint32_t arg_number(const char *command, const char *option, const char *text, uint32_t min,
+                    uint32_t max)
+{
+    char *end, want[64];
+    unsigned long long n;
+
+    errno = 0;
+    n = strtoull(text, &end, 10);
+    if (errno || end == text || *end || text[0] == '-' || n < min || n > max) {
+        snprintf(want, sizeof(want), "must be a number from %u to %u", min, max);
+        bad(command, option, text, want);
+    }
+    return (uint32_t)n;
+}
+
+uint32_t arg_mode(const char *command, const char *text)
+{
+    char *end;
+    unsigned long mode = strtoul(text, &end, 8);
+
+    if (end == text || *end || mode > 0777)
+        bad(command, "--mode", text, "must be octal permission bits, such as 0640");
+    return (uint32_t)mode;
+}
+
+struct timespec arg_deadline(const char *command, const char *text)
+{
+    struct timespec now;
+    char *end;
+    double seconds = strtod(text, &end), whole;
+
+    /* The upper bound is a century: it keeps the sum below the end of time_t. */
+    if (end == text || *end || !(seconds >= 0 && seconds <= 3.2e9))
+        bad(command, "--timeout", text, "must be seconds, such as 5 or 0.25");
+    clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_nsec += (long)(modf(seconds, &whole) * 1e9);
+    now.tv_sec += (time_t)whole + now.tv_nsec / 1000000000;
+    now.tv_nsec %= 1000000000;
+    return now;
+}
+
+const char *arg_queue(const char *command, const char *text)
+{
+    static char name[NAME_MAX + 2];
+    const char *bare = text + (text[0] == '/');
+    const char *checked;
+    int n = snprintf(name, sizeof(name), "/%s", bare);
+
+    if (n < 0 || (size_t)n >= sizeof(name) || mqxi_name_check(name, &checked) < 0)
+        bad(command, "queue", text,
+            "a queue's name has 1 to 255 bytes, no '/' but an optional first one, "
+            "and is not '.' or '..'");
+    return name;
+}

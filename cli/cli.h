@@ -1,0 +1,62 @@
+/* What the subcommands of mqx share. */
+#ifndef MQX_CLI_H
+#define MQX_CLI_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+
+/* Exit statuses, in the man page too. */
+enum {
+    EXIT_DONE = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_NOT_NOW = 3 /* the queue is full, or empty, or stayed so until the time was up */
+};
+
+/* One subcommand: argv[0] is its name. */
+int cmd_create(int argc, char **argv);
+int cmd_ls(int argc, char **argv);
+int cmd_recv(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_send(int argc, char **argv);
+int cmd_stat(int argc, char **argv);
+int cmd_unlink(int argc, char **argv);
+
+/* args.c: reading the command line.  Each says what is wrong with it and exits with EXIT_USAGE. */
+void usage_exit(const char *command); /* "try mqx COMMAND --help" */
+uint32_t arg_number(const char *command, const char *option, const char *text, uint32_t min,
+                    uint32_t max);
+uint32_t arg_mode(const char *command, const char *text);
+/* Now plus this many seconds (decimals allowed), CLOCK_REALTIME. */
+struct timespec arg_deadline(const char *command, const char *text);
+/* A queue's name, with its slash or without; a static buffer, with the slash. */
+const char *arg_queue(const char *command, const char *text);
+
+/* fail.c: say what failed, on what, and what to do; returns the exit status for it. */
+int fail(const char *command, const char *queue, int error);
+int fail_because(const char *command, const char *what, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Everything printed?  Else says so: EXIT_FAILED. */
+int flush_stdout(const char *command);
+
+/* info.c: what ls and stat tell about a queue. */
+struct info {
+    char name[NAME_MAX + 1]; /* without its slash */
+    int error;               /* 0, or why the rest below `group` is not known (-errno) */
+    uint32_t mode, uid, gid;
+    uint32_t maxmsg, msgsize, durable;
+    uint32_t messages;
+    uint64_t bytes;
+    uint64_t sent; /* messages since the queue was created */
+    uint64_t created_ns, last_send_ns, last_recv_ns;
+};
+/* name: without its slash.  Returns info->error; -ENOENT if there is no such queue. */
+int info_get(const char *name, struct info *info);
+const char *durable_name(uint32_t durable);
+void info_json(const struct info *info, FILE *out);
+
+#endif

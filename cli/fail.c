@@ -1,0 +1,56 @@
+/* Saying what failed, on what, and what to do. */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "cli.h"
+#include "names.h"
+
+int fail_because(const char *command, const char *what, const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "mqx: %s: %s: ", command, what);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return EXIT_FAILED;
+}
+
+int fail(const char *command, const char *queue, int error)
+{
+    const char *bare = queue + (queue[0] == '/');
+
+    switch (error) {
+    case ENOENT:
+        return fail_because(command, queue, "no such queue in %s; create it with 'mqx create %s'",
+                            mqxi_dir(), bare);
+    case EEXIST:
+        return fail_because(command, queue,
+                            "there is such a queue already; remove it with 'mqx unlink %s'", bare);
+    case EACCES:
+        return fail_because(command, queue,
+                            "you may not: only the queue's own user reaches its memory; others "
+                            "use its file where mqxfs is mounted");
+    case EBADMSG:
+        return fail_because(command, queue,
+                            "its segment is damaged, or of another version of mqx; "
+                            "'mqx unlink %s' removes it",
+                            bare);
+    case ESRCH:
+        return fail_because(command, queue,
+                            "it is sync-durable and no mqxd is running for this user; start mqxd");
+    case ENOSPC:
+        return fail_because(command, queue, "no room left in %s", mqxi_dir());
+    default:
+        return fail_because(command, queue, "%s", strerror(error));
+    }
+}
+
+int flush_stdout(const char *command)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_DONE;
+    return fail_because(command, "standard output", "%s", strerror(errno));
+}

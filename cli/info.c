@@ -1,0 +1,137 @@
+/*
+ * What ls and stat tell about a queue.  Of another user's queue only what the
+ * file system says is known: its memory is not ours to map.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli.h"
+#include "engine.h"
+#include "names.h"
+#include "segment.h"
+#include "thread.h"
+
+const char *durable_name(uint32_t durable)
+{
+    static const char *const names[] = {"off", "async", "sync"};
+
+    return durable <= MQXI_DURABLE_SYNC ? names[durable] : "damaged";
+}
+
+static void look_inside(struct mqxi_queue *q, struct info *info)
+{
+    struct mqxi_header *h = q->header;
+    unsigned token = mqxi_op_enter();
+
+    info->messages = mqxi_count(q);
+    info->bytes = mqxi_bytes(q);
+    info->mode = atomic_load(&h->mode) & 07777;
+    info->durable = atomic_load(&h->durable);
+    info->sent = atomic_load(&h->sequence);
+    info->created_ns = h->created_ns;
+    info->last_send_ns = atomic_load(&h->last_send_ns);
+    info->last_recv_ns = atomic_load(&h->last_recv_ns);
+    info->maxmsg = q->layout.maxmsg;
+    info->msgsize = q->layout.msgsize;
+    mqxi_op_leave(token);
+    if (atomic_load(&q->dead)) /* it was truncated while we looked */
+        info->error = -EIO;
+}
+
+int info_get(const char *name, struct info *info)
+{
+    struct mqxi_queue *q;
+    char path[PATH_MAX];
+    struct stat st;
+    int r = mqxi_path(MQXI_QUEUES, name, path);
+
+    *info = (struct info){0};
+    snprintf(info->name, sizeof(info->name), "%s", name);
+    if (r == 0 && lstat(path, &st) < 0)
+        r = -errno;
+    if (r < 0)
+        return info->error = r;
+    info->mode = st.st_mode & 07777;
+    info->uid = st.st_uid;
+    info->gid = st.st_gid;
+    info->error = mqxi_segment_attach(name, &q);
+    if (info->error == 0) {
+        look_inside(q, info);
+        mqxi_segment_detach(q);
+    }
+    return info->error;
+}
+
+/* Length of the UTF-8 sequence at s, or 0. */
+static size_t utf8(const unsigned char *s)
+{
+    size_t n = *s >= 0xc2 && *s < 0xe0   ? 2
+               : (*s & 0xf0) == 0xe0     ? 3
+               : *s >= 0xf0 && *s < 0xf5 ? 4
+                                         : 0;
+
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f) || (*s == 0xf0 && s[1] < 0x90) ||
+        (*s == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+/* A name may hold any bytes; JSON is UTF-8: a byte that is not becomes that code point. */
+static void json_string(const char *text, FILE *out)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    size_t n;
+
+    fputc('"', out);
+    while (*s) {
+        if (*s == '"' || *s == '\\') {
+            fprintf(out, "\\%c", *s++);
+        } else if (*s >= 0x20 && *s < 0x7f) {
+            fputc(*s++, out);
+        } else if ((n = utf8(s)) > 0) {
+            fwrite(s, 1, n, out);
+            s += n;
+        } else {
+            fprintf(out, "\\u%04x", *s++);
+        }
+    }
+    fputc('"', out);
+}
+
+static void json_time(const char *key, uint64_t ns, FILE *out)
+{
+    time_t seconds = (time_t)(ns / 1000000000);
+    char text[40];
+    struct tm tm;
+
+    if (!gmtime_r(&seconds, &tm) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm))
+        snprintf(text, sizeof(text), "?");
+    fprintf(out, ", \"%s\": \"%s.%03uZ\"", key, text, (unsigned)(ns / 1000000 % 1000));
+}
+
+void info_json(const struct info *info, FILE *out)
+{
+    fputs("{\"name\": ", out);
+    json_string(info->name, out);
+    fprintf(out, ", \"mode\": \"%04o\", \"uid\": %u, \"gid\": %u", info->mode, info->uid,
+            info->gid);
+    if (info->error) {
+        fputs(", \"error\": ", out);
+        json_string(strerror(-info->error), out);
+    } else {
+        fprintf(out,
+                ", \"messages\": %u, \"bytes\": %" PRIu64 ", \"maxmsg\": %u, \"msgsize\": %u"
+                ", \"durable\": \"%s\", \"sent\": %" PRIu64,
+                info->messages, info->bytes, info->maxmsg, info->msgsize,
+                durable_name(info->durable), info->sent);
+        json_time("created", info->created_ns, out);
+        json_time("last_send", info->last_send_ns, out);
+        json_time("last_receive", info->last_recv_ns, out);
+    }
+    fputc('}', out);
+}

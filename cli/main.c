@@ -1,0 +1,52 @@
+/*
+ * mqx: queues from the command line.  Finds the subcommand; each is a file of
+ * its own.
+ */
+#include <string.h>
+
+#include "cli.h"
+#include "mqx.h"
+
+static const struct {
+    const char *name, *what;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"run", "run a program with its POSIX message queues in mqx", cmd_run},
+    {"create", "create a queue", cmd_create},
+    {"ls", "list the queues", cmd_ls},
+    {"stat", "show one queue", cmd_stat},
+    {"send", "send a message", cmd_send},
+    {"recv", "receive messages", cmd_recv},
+    {"unlink", "remove queues", cmd_unlink},
+};
+
+static void help(FILE *out)
+{
+    fputs("usage: mqx COMMAND [OPTION...] [ARGUMENT...]\n\n", out);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].what);
+    fputs("\nmqx COMMAND --help tells more; so does mqx(1).\n", out);
+}
+
+int main(int argc, char **argv)
+{
+    const char *command = argc > 1 ? argv[1] : NULL;
+
+    if (!command) {
+        help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0) {
+        help(stdout);
+        return flush_stdout("help");
+    }
+    if (strcmp(command, "--version") == 0) {
+        puts("mqx " MQX_VERSION);
+        return flush_stdout("version");
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+        if (strcmp(command, commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "mqx: there is no command '%s'; 'mqx --help' lists them\n", command);
+    return EXIT_USAGE;
+}

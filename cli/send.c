@@ -1,0 +1,122 @@
+/* mqx send: one message, from the command line or from standard input. */
+#include <errno.h>
+#include <getopt.h>
+#include <mqueue.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "mqx.h"
+
+static const char help[] =
+    "usage: mqx send [OPTION...] QUEUE [MESSAGE]\n"
+    "\n"
+    "Send MESSAGE, or else all of standard input as one message.  Waits while the queue is full.\n"
+    "\n"
+    "  -p, --priority=N     0 (default) to 32767; higher ones are received first\n"
+    "  --nonblock           do not wait: exit with status 3 if the queue is full\n"
+    "  --timeout=SECONDS    wait no longer than this, then exit with status 3\n";
+
+struct order {
+    uint32_t priority;
+    bool nonblock;
+    const char *timeout; /* NULL: none */
+};
+
+static int parse(int argc, char **argv, struct order *order)
+{
+    static const struct option options[] = {{"priority", required_argument, NULL, 'p'},
+                                            {"nonblock", no_argument, NULL, 'n'},
+                                            {"timeout", required_argument, NULL, 't'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "hp:nt:", options, NULL)) != -1) {
+        switch (option) {
+        case 'p':
+            order->priority = arg_number("send", "--priority", optarg, 0, 32767);
+            break;
+        case 'n':
+            order->nonblock = true;
+            break;
+        case 't':
+            order->timeout = optarg;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            exit(flush_stdout("send"));
+        default:
+            usage_exit("send");
+        }
+    }
+    if (argc - optind < 1 || argc - optind > 2) {
+        fputs("mqx: send: give a queue and at most one message (quote it)\n", stderr);
+        usage_exit("send");
+    }
+    return optind;
+}
+
+/* Standard input, but no more than one byte beyond what the queue takes. */
+static char *slurp(size_t most, size_t *len)
+{
+    char *data = malloc(most + 1);
+    ssize_t n = 1;
+
+    *len = 0;
+    while (data && n != 0 && *len <= most) {
+        n = read(STDIN_FILENO, data + *len, most + 1 - *len);
+        if (n < 0 && errno != EINTR) {
+            free(data);
+            return NULL;
+        }
+        *len += n > 0 ? (size_t)n : 0;
+    }
+    return data;
+}
+
+static int send_failed(const char *name, size_t msgsize, int error)
+{
+    switch (error) {
+    case EAGAIN:
+    case ETIMEDOUT:
+        fail_because("send", name, error == EAGAIN ? "it is full" : "it stayed full; gave up");
+        return EXIT_NOT_NOW;
+    case EMSGSIZE:
+        return fail_because("send", name, "the message is larger than the %zu bytes it takes",
+                            msgsize);
+    default:
+        return fail("send", name, error);
+    }
+}
+
+int cmd_send(int argc, char **argv)
+{
+    struct order order = {0};
+    int first = parse(argc, argv, &order);
+    const char *name = arg_queue("send", argv[first]);
+    const char *message = argv[first + 1];
+    struct timespec deadline = {0};
+    struct mq_attr attr;
+    char *input = NULL;
+    size_t len = 0;
+    mqd_t mq;
+    int r;
+
+    if (order.timeout)
+        deadline = arg_deadline("send", order.timeout);
+    mq = mqx_open(name, O_WRONLY | (order.nonblock ? O_NONBLOCK : 0));
+    if (mq == (mqd_t)-1 || mqx_getattr(mq, &attr) < 0)
+        return fail("send", name, errno);
+    if (message)
+        len = strlen(message);
+    else
+        message = input = slurp((size_t)attr.mq_msgsize, &len);
+    if (!message)
+        return fail_because("send", "standard input", "%s", strerror(errno));
+    r = mqx_timedsend(mq, message, len, order.priority, order.timeout ? &deadline : NULL);
+    r = r < 0 ? send_failed(name, (size_t)attr.mq_msgsize, errno) : EXIT_DONE;
+    free(input);
+    return r;
+}

@@ -1,0 +1,70 @@
+/* mqx stat: show one queue. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const char help[] =
+    "usage: mqx stat [--json] QUEUE\n"
+    "\n"
+    "Show what is known about a queue, one 'key: value' a line, or as a JSON object.\n";
+
+static void print_time(const char *key, uint64_t ns)
+{
+    time_t seconds = (time_t)(ns / 1000000000);
+    char text[40];
+    struct tm tm;
+
+    if (!localtime_r(&seconds, &tm) || !strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &tm))
+        snprintf(text, sizeof(text), "?");
+    printf("%s: %s\n", key, text);
+}
+
+static void print(const struct info *info)
+{
+    printf("name: %s\n", info->name);
+    printf("mode: %04o\nuid: %u\ngid: %u\n", info->mode, info->uid, info->gid);
+    printf("messages: %u\nbytes: %" PRIu64 "\n", info->messages, info->bytes);
+    printf("maxmsg: %u\nmsgsize: %u\n", info->maxmsg, info->msgsize);
+    printf("durable: %s\n", durable_name(info->durable));
+    printf("sent: %" PRIu64 "\n", info->sent);
+    print_time("created", info->created_ns);
+    print_time("last send", info->last_send_ns);
+    print_time("last receive", info->last_recv_ns);
+}
+
+int cmd_stat(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+    struct info info;
+    const char *name;
+    bool json = false;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "hj", options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(help, stdout);
+            return flush_stdout("stat");
+        }
+        if (option == '?')
+            usage_exit("stat");
+        json = true;
+    }
+    if (argc - optind != 1) {
+        fputs("mqx: stat: give one queue\n", stderr);
+        usage_exit("stat");
+    }
+    name = arg_queue("stat", argv[optind]);
+    if (info_get(name + 1, &info) < 0)
+        return fail("stat", name, -info.error);
+    if (json) {
+        info_json(&info, stdout);
+        putchar('\n');
+    } else {
+        print(&info);
+    }
+    return flush_stdout("stat");
+}

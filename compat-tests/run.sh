@@ -1,0 +1,232 @@
+#!/bin/bash
+# Runs the tests.  `run.sh` is what `make test` does; `run.sh storm` and
+# `run.sh fuzz` are the long rounds of `make storm` and `make fuzz`.
+#
+# Each test runs in an environment of its own (MQX_DIR, MQX_STORE, TMPDIR), in
+# a bounded time, and what it leaves running or mounted is ended.  Its output
+# is shown if it fails.  The last line is "N passed, N failed".
+
+cd "$(dirname "$0")/.." || exit 1
+export BUILD=${BUILD:-build}
+case $BUILD in /*) ;; *) BUILD=$PWD/$BUILD ;; esac
+PRELOAD=$BUILD/lib/libmqx_preload.so
+PATIENCE=1 # times as long with sanitizers
+passed=0 failed=0
+
+unset MQX_DIR MQX_STORE MQX_MOUNT MQX_CONF MQX_LIMITS LD_PRELOAD
+export MQX_CONF=/dev/null
+if [ -n "$SANITIZE" ]; then
+    PATIENCE=6
+    # Its runtime must be loaded before what it instruments.
+    case $SANITIZE in *thread*) runtime=libtsan.so ;; *) runtime=libasan.so ;; esac
+    runtime=$(${CC:-cc} -print-file-name=$runtime)
+    [ -e "$runtime" ] && PRELOAD="$runtime $PRELOAD"
+    # ... which `mqx run` cannot see to; and the shells it runs leak as they please.
+    export ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0:$ASAN_OPTIONS
+fi
+
+base=$(mktemp -d "${TMPDIR:-/tmp}/mqx-test.XXXXXX") || exit 1
+memory=$(mktemp -d /dev/shm/mqx-test.XXXXXX 2>/dev/null) || memory=$base/shm
+mkdir -p "$memory" "$BUILD/test-logs"
+chmod 755 "$base" "$memory" # tests act as other users too
+
+# End what still runs with this test's directories in its environment, and unmount.
+sweep() { # text in the environment
+    local pid mount
+    for pid in $(grep -lsaF "$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3); do
+        [ "$pid" != $$ ] && [ "$pid" != $BASHPID ] && kill -KILL "$pid" 2>/dev/null
+    done
+    while read -r _ mount _; do
+        case $mount in "$1"/*) umount -l "$mount" 2>/dev/null ;; esac
+    done </proc/mounts
+}
+
+finish() {
+    trap - EXIT
+    sweep "$memory"
+    sweep "$base"
+    rm -rf "$base" "$memory"
+}
+trap finish EXIT
+trap 'finish; exit 130' INT TERM HUP
+
+count() { # extended regular expression with the number as its group
+    sed -nE "s/.*$1.*/\1/p" "$log" | awk '{n += $1} END {print n + 0}'
+}
+
+# try KIND NAME SECONDS COMMAND...: run a test.  KIND is how it counts: cmocka
+# and shell report their cases, a whole one counts by its exit status.
+try() {
+    local kind=$1 name=$2 seconds=$(($3 * PATIENCE)) status good=0 bad=0 skipped=0 began=$SECONDS
+    shift 3
+    log=$BUILD/test-logs/$name.log
+    mkdir -p "$base/$name/store" "$memory/$name"
+    chmod 1777 "$memory/$name"
+    # Waited for, so that a signal to us ends it; not ignoring SIGINT, as the shell makes such jobs.
+    env --default-signal=INT,QUIT TMPDIR="$base/$name" MQX_DIR="$memory/$name" \
+        MQX_STORE="$base/$name/store" timeout -k 10 "$seconds" "$@" >"$log" 2>&1 </dev/null &
+    wait $!
+    status=$?
+    sweep "$memory/$name"
+    sweep "$base/$name"
+    rm -rf "${base:?}/$name" "${memory:?}/$name"
+    case $kind in
+    cmocka)
+        good=$(count '\[  PASSED  \] ([0-9]+) test')
+        bad=$(count '\[  FAILED  \] ([0-9]+) test')
+        skipped=$(count '\[  SKIPPED \] ([0-9]+) test')
+        ;;
+    shell)
+        good=$(grep -c '^ok - ' "$log")
+        bad=$(grep -c '^not ok - ' "$log")
+        skipped=$(grep -c '^skip - ' "$log")
+        ;;
+    whole) [ $status -eq 0 ] && good=1 ;;
+    esac
+    # A crash, a hang, or a test that ran nothing.
+    [ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+    [ $((good + bad + skipped)) -eq 0 ] && bad=1
+    passed=$((passed + good)) failed=$((failed + bad))
+    if [ "$bad" -eq 0 ]; then
+        printf 'pass  %-24s %4d passed%s, %d s\n' "$name" "$good" \
+            "$([ "$skipped" -gt 0 ] && echo ", $skipped skipped")" $((SECONDS - began))
+        grep -a '^skip - \|^\[  SKIPPED \]' "$log" | grep -v 'test(s)' | sort -u | sed 's/^/      /'
+    else
+        printf 'FAIL  %-24s %4d passed, %d failed, %d s: %s\n' "$name" "$good" "$bad" \
+            $((SECONDS - began)) "$(why $status $seconds)"
+        sed 's/^/    | /' "$log"
+    fi
+}
+
+why() { # status seconds
+    case $1 in
+    0) echo "its output follows" ;;
+    124) echo "not done after $2 seconds; its output follows" ;;
+    *) echo "ended with status $1; its output follows" ;;
+    esac
+}
+
+each() { # pattern: the files that match it
+    compgen -G "$1"
+}
+
+skip() { # name why
+    printf 'skip  %-24s %s\n' "$1" "$2"
+}
+
+
+# One storm on mqx; the arguments go to the program.
+storm() { # seconds name program arguments...
+    local seconds=$1 name=$2 program=$3
+    shift 3
+    if [ -x "$BUILD/test/$program" ]; then
+        try whole "$name" "$seconds" env LD_PRELOAD="$PRELOAD" "$BUILD/test/$program" "$@"
+    else
+        failed=$((failed + 1))
+        echo "FAIL  $name: there is no $BUILD/test/$program"
+    fi
+}
+
+kernel_has_queues() {
+    [ -e /proc/sys/fs/mqueue/queues_max ]
+}
+
+run_units() {
+    local test
+    for test in libmqx/*_test.c fusefs/*_test.c mqxd/*_test.c cli/*_test.c; do
+        [ -e "$test" ] || continue
+        test=$(basename "$test" .c)
+        try cmocka "$test" 120 "$BUILD/test/$test"
+    done
+}
+
+run_posix() {
+    local groups=()
+    case $SANITIZE in
+    *address*)
+        mapfile -t groups < <(sed -n 's/^ *X(\([a-z_]*\)).*/\1/p' compat-tests/posix/compat.h |
+            grep -vx cancel)
+        skip posix-cancel "AddressSanitizer does not understand how a cancelled C thread unwinds"
+        ;;
+    esac
+    if kernel_has_queues; then
+        try cmocka posix-kernel 300 "$BUILD/test/posix_compat" "${groups[@]}"
+    else
+        skip posix-kernel "this kernel has no message queues: only mqx runs the cases"
+    fi
+    try cmocka posix-mqx 300 env LD_PRELOAD="$PRELOAD" "$BUILD/test/posix_compat" "${groups[@]}"
+}
+
+run_shell() {
+    local case folder
+    for folder in cli fs durable; do
+        for case in $(each "compat-tests/$folder/*.sh"); do
+            [ -x "$case" ] || continue # a file of functions that cases read
+            try shell "$folder-$(basename "$case" .sh)" 300 "$case"
+        done
+    done
+}
+
+run_short_storms() { # a queue that is scanned, one with a tree
+    storm 300 kill-storm-8 kill_storm --kills 200 --maxmsg 8
+    storm 300 kill-storm-300 kill_storm --kills 200 --maxmsg 300
+    storm 300 stop-storm-8 stop_storm --stops 20 --maxmsg 8
+    storm 300 stop-storm-300 stop_storm --stops 20 --maxmsg 300
+    storm 300 reentry-storm reentry_storm --interruptions 5000
+    storm 300 step-storm step_storm --stride 50
+}
+
+run_fuzz() { # runs seconds
+    local fuzzer
+    for fuzzer in $(each 'fuzz/*.c'); do
+        fuzzer=$(basename "$fuzzer" .c)
+        if [ -x "$BUILD/fuzz/$fuzzer" ]; then
+            try whole "$fuzzer" "$2" scripts/fuzz.sh "$BUILD/fuzz/$fuzzer" "$1"
+        else
+            skip "$fuzzer" "fuzzing needs clang, which is not installed"
+        fi
+    done
+}
+
+run_bench() {
+    [ -x "$BUILD/bench/bench" ] || return
+    if [ -n "$SANITIZE" ]; then
+        skip bench "sanitizers make times meaningless"
+    elif ! kernel_has_queues; then
+        skip bench "this kernel has no message queues to compare with"
+    else
+        try whole bench 300 "$BUILD/bench/bench" --quick --preload "$BUILD/lib/libmqx_preload.so"
+    fi
+}
+
+run_long_storms() {
+    local maxmsg msgsize
+    for maxmsg in 8 64 300 5000; do
+        for msgsize in 64 3000; do # in the slot, and in its overflow area
+            storm 3600 "kill-storm-$maxmsg-$msgsize" kill_storm --kills 1300 \
+                --maxmsg $maxmsg --msgsize $msgsize
+        done
+    done
+    storm 3600 stop-storm stop_storm --stops 1000 --seconds 3000 # sizes in turn
+    storm 3600 reentry-storm reentry_storm --interruptions 200000
+    storm 3600 step-storm step_storm --stride 1
+}
+
+case ${1:-test} in
+test)
+    run_units
+    run_posix
+    run_shell
+    run_short_storms
+    run_fuzz 20000 600
+    run_bench
+    ;;
+storm) run_long_storms ;;
+fuzz) run_fuzz "${RUNS:-2000000}" 36000 ;;
+*)
+    echo "usage: run.sh [test | storm | fuzz]" >&2
+    exit 2
+    ;;
+esac
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
