@@ -1,0 +1,146 @@
+/*
+ * One loop for everything: requests from the kernel, events of queues (the
+ * bridge), signals, and a tick of about a second.  Nothing it calls blocks.
+ *
+ * The kernel hands out interrupts before other requests.  Before a parked
+ * request is answered, what the kernel has for us is read, so that a message
+ * is not given to a reader of whose death we could have known.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "attached.h"
+#include "bridge.h"
+#include "file.h"
+#include "mqxfs.h"
+#include "node.h"
+#include "parked.h"
+#include "sys.h"
+
+#define TICK_MS 1000
+#define BATCH   64 /* requests read before parked ones get their turn */
+
+enum { KERNEL, EVENTS, SIGNALS, SOURCES };
+
+static void ending_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+}
+
+int loop_prepare(void)
+{
+    sigset_t set;
+
+    ending_signals(&set);
+    signal(SIGPIPE, SIG_IGN);
+    return sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -errno : 0;
+}
+
+/* Read and serve one request.  1: there was one; 0: none, or the session is over; -errno. */
+static int serve_one(struct fuse_session *session, struct fuse_buf *buffer)
+{
+    int r = fuse_session_receive_buf(session, buffer);
+
+    if (r == -EAGAIN || r == -EINTR || r == 0)
+        return 0;
+    if (r < 0)
+        return r;
+    fuse_session_process_buf(session, buffer);
+    return 1;
+}
+
+/* Serve requests: one, if nobody waits for his turn; else all there are, but no endless stream. */
+static int serve_kernel(struct fuse_session *session, struct fuse_buf *buffer)
+{
+    int r = 1;
+
+    for (int i = 0; r > 0 && i < BATCH && !fuse_session_exited(session); i++) {
+        r = serve_one(session, buffer);
+        if (!parked_is_due())
+            break;
+    }
+    return r;
+}
+
+static int timeout(uint64_t next_tick)
+{
+    uint64_t now = now_ms();
+
+    if (parked_count() == 0 && !attached_idle())
+        return -1;
+    return next_tick <= now ? 0 : (int)(next_tick - now);
+}
+
+static void tick(uint64_t *next)
+{
+    if (now_ms() < *next)
+        return;
+    *next = now_ms() + TICK_MS;
+    parked_tick();
+    attached_sweep();
+}
+
+static int ending_signal(int fd)
+{
+    struct signalfd_siginfo info;
+
+    return read(fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+static int run(struct fuse_session *session, struct pollfd *source)
+{
+    struct fuse_buf buffer = {0};
+    uint64_t next_tick = 0;
+    int r = 0;
+
+    while (r >= 0 && !fuse_session_exited(session)) {
+        if (poll(source, SOURCES, timeout(next_tick)) < 0 && errno != EINTR) {
+            r = -errno;
+            break;
+        }
+        if (source[SIGNALS].revents) {
+            r = ending_signal(source[SIGNALS].fd);
+            if (r > 0)
+                break;
+        }
+        if (source[EVENTS].revents)
+            bridge_collect(parked_fired);
+        tick(&next_tick);
+        if (source[KERNEL].revents || parked_is_due())
+            r = serve_kernel(session, &buffer);
+        parked_serve_due();
+    }
+    free(buffer.mem);
+    return fuse_session_exited(session) && r > 0 ? 0 : r;
+}
+
+int loop_run(struct fuse_session *session)
+{
+    struct pollfd source[SOURCES];
+    sigset_t set;
+    int r;
+
+    for (int i = 0; i < SOURCES; i++)
+        source[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    ending_signals(&set);
+    source[KERNEL].fd = fuse_session_fd(session);
+    source[EVENTS].fd = bridge_start();
+    source[SIGNALS].fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    r = source[SIGNALS].fd < 0  ? -errno
+        : source[EVENTS].fd < 0 ? source[EVENTS].fd
+                                : mqxi_sys_fcntl(source[KERNEL].fd, F_SETFL, O_NONBLOCK | O_RDWR);
+    if (r >= 0) {
+        attached_repair_all();
+        r = run(session, source);
+    }
+    parked_refuse_all(ENOTCONN); /* not EINTR, after which they would only ask again */
+    file_close_all();            /* gives held messages back */
+    return r;
+}

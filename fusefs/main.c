@@ -1,0 +1,172 @@
+/*
+ * mqxfs: the command line, the mount, the daemon.  Mounting, and what /dev/fuse
+ * speaks, are libfuse's.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "mqx.h"
+#include "mqxfs.h"
+#include "names.h"
+
+static void help(FILE *out)
+{
+    fputs("usage: mqxfs [OPTION...] [MOUNTPOINT]\n"
+          "\n"
+          "Show mqx's queues as files: write enqueues, read takes one message.\n"
+          "MOUNTPOINT: an empty directory; default: $MQX_MOUNT.\n"
+          "\n"
+          "  -f             stay in the foreground\n"
+          "  -d             ... and print every request\n"
+          "  -o OPTION,...  mount options, see mqxfs(1); root gets allow_other by itself\n"
+          "  -h, --help     this text\n"
+          "  -V, --version  the version\n"
+          "\n"
+          "Unmount with `umount MOUNTPOINT` or `fusermount3 -u MOUNTPOINT`.\n"
+          "The queues are those in $MQX_DIR, else in /run/mqx, else in /dev/shm/mqx.\n",
+          out);
+}
+
+static int fail(const char *what, const char *on, int error, const char *advice)
+{
+    fprintf(stderr, "mqxfs: %s %s: %s; %s\n", what, on, strerror(error), advice);
+    return EXIT_FAILURE;
+}
+
+/* As a daemon we work in "/": paths that were given relative to here must not change. */
+static int make_absolute(const char *variable)
+{
+    const char *path = getenv(variable);
+    char *here, *absolute;
+    int r = 0;
+
+    if (!path || !*path || *path == '/')
+        return 0;
+    here = getcwd(NULL, 0);
+    if (!here || asprintf(&absolute, "%s/%s", here, path) < 0) {
+        free(here);
+        return -errno;
+    }
+    if (setenv(variable, absolute, 1) < 0)
+        r = -errno;
+    free(absolute);
+    free(here);
+    return r;
+}
+
+/* What a killed mqxfs left mounted answers ENOTCONN to everything. */
+static void unmount_dead(const char *mountpoint)
+{
+    struct stat st;
+    pid_t child;
+
+    if (stat(mountpoint, &st) == 0 || errno != ENOTCONN)
+        return;
+    fprintf(stderr, "mqxfs: %s is left from a filesystem that died: unmounting it\n", mountpoint);
+    if (umount2(mountpoint, MNT_DETACH) == 0)
+        return;
+    child = fork();
+    if (child == 0) {
+        execlp("fusermount3", "fusermount3", "-u", "-z", "--", mountpoint, (char *)NULL);
+        _exit(127);
+    }
+    if (child > 0)
+        waitpid(child, NULL, 0); /* where it fails, mounting says why */
+}
+
+static int add_options(struct fuse_args *args)
+{
+    char options[] = "-odefault_permissions,fsname=mqxfs,subtype=mqxfs,noexec,allow_other";
+
+    if (geteuid() != 0) /* users may not, unless the administrator lets them: theirs to ask for */
+        options[strlen(options) - strlen(",allow_other")] = 0;
+    /* Behind the program's name, so that the caller's come later and count. */
+    return fuse_opt_insert_arg(args, 1, options);
+}
+
+static int serve(struct fuse_session *session, const struct fuse_cmdline_opts *options,
+                 const char *mountpoint)
+{
+    int r;
+
+    if (fuse_session_mount(session, mountpoint) != 0) {
+        fprintf(stderr,
+                "mqxfs: cannot mount on %s; is it an empty directory of yours, and may you open "
+                "/dev/fuse?\n",
+                mountpoint);
+        return EXIT_FAILURE;
+    }
+    /* Before any thread is started and any client number is taken: this forks. */
+    r = fuse_daemonize(options->foreground) < 0 ? -errno : loop_prepare();
+    if (r >= 0)
+        r = loop_run(session);
+    fuse_session_unmount(session);
+    return r >= 0 ? EXIT_SUCCESS : fail("stopped serving", mountpoint, -r, "please report it");
+}
+
+static int mount_and_serve(struct fuse_args *args, const struct fuse_cmdline_opts *options,
+                           const char *mountpoint)
+{
+    struct fuse_session *session;
+    int r = mqxi_dirs_make();
+
+    if (r < 0)
+        return fail("cannot make the directory of queues", mqxi_dir(), -r,
+                    "make it, or set MQX_DIR to one that you may write to");
+    if (add_options(args) < 0)
+        return fail("cannot mount on", mountpoint, ENOMEM, "free some memory");
+    session = fuse_session_new(args, &mqxfs_ops, sizeof(mqxfs_ops), NULL);
+    if (!session)
+        return EXIT_FAILURE; /* libfuse has said which option it does not know */
+    r = serve(session, options, mountpoint);
+    fuse_session_destroy(session);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
+    struct fuse_cmdline_opts options;
+    const char *mountpoint = getenv("MQX_MOUNT");
+    char *resolved = NULL;
+    int r = EXIT_FAILURE;
+
+    /* Before libfuse parses the arguments: it resolves the mount point, and cannot where a dead
+     * one is mounted. */
+    for (int i = 1; i < argc; i++)
+        if (argv[i][0] != '-' && strcmp(argv[i - 1], "-o") != 0)
+            mountpoint = argv[i];
+    if (mountpoint && *mountpoint)
+        unmount_dead(mountpoint);
+    if (fuse_parse_cmdline(&args, &options) != 0)
+        return EXIT_FAILURE; /* libfuse has said why */
+    /* Absolute, too, where it comes from MQX_MOUNT: as a daemon we unmount it from "/". */
+    if (!options.mountpoint && mountpoint && *mountpoint)
+        resolved = realpath(mountpoint, NULL);
+    mountpoint = options.mountpoint ? options.mountpoint : resolved ? resolved : mountpoint;
+    if (options.show_help) {
+        help(stdout);
+        r = EXIT_SUCCESS;
+    } else if (options.show_version) {
+        puts("mqxfs " MQX_VERSION);
+        r = EXIT_SUCCESS;
+    } else if (!mountpoint || !*mountpoint) {
+        fputs("mqxfs: no mount point: name an empty directory, or set MQX_MOUNT\n", stderr);
+        help(stderr);
+    } else if (make_absolute("MQX_DIR") < 0 || make_absolute("MQX_CONF") < 0) {
+        fputs("mqxfs: cannot tell the current directory; give MQX_DIR and MQX_CONF as absolute "
+              "paths\n",
+              stderr);
+    } else {
+        r = mount_and_serve(&args, &options, mountpoint);
+    }
+    free(resolved);
+    free(options.mountpoint);
+    fuse_opt_free_args(&args);
+    return r;
+}

@@ -1,0 +1,93 @@
+/*
+ * Every LOOKUP gets a node of its own, although all of a queue's nodes show
+ * the same st_ino: the kernel holds a lock of its inode, one a node, for as
+ * long as a write waits for its answer.  With a shared node one blocked
+ * writer would stop all others, unkillably.
+ */
+#include "node.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "names.h"
+
+static struct node *nodes;
+
+struct node *node_new(const char *name, uint64_t ino)
+{
+    size_t len = strlen(name) + 1;
+    struct node *n = malloc(sizeof(*n) + len);
+
+    if (!n)
+        return NULL;
+    n->lookups = 1;
+    n->ino = ino;
+    memcpy(n->name, name, len);
+    n->previous = NULL;
+    n->next = nodes;
+    if (nodes)
+        nodes->previous = n;
+    nodes = n;
+    return n;
+}
+
+void node_forget(struct node *n, uint64_t lookups)
+{
+    n->lookups -= lookups < n->lookups ? lookups : n->lookups;
+    if (n->lookups > 0)
+        return;
+    *(n->previous ? &n->previous->next : &nodes) = n->next;
+    if (n->next)
+        n->next->previous = n->previous;
+    free(n);
+}
+
+void node_forget_all(void)
+{
+    while (nodes)
+        node_forget(nodes, nodes->lookups);
+}
+
+int node_look_up(const char *name, struct mqxi_stat *file, struct attached **a)
+{
+    char path[PATH_MAX];
+    int r = mqxi_path(MQXI_QUEUES, name, path);
+
+    *a = NULL;
+    if (r == 0)
+        r = mqxi_sys_stat(AT_FDCWD, path, file);
+    if (r < 0)
+        return r;
+    if (!S_ISREG(file->mode))
+        return -ENOENT;
+    file->size = 1;
+    if (geteuid() != 0 && file->uid != geteuid())
+        return -EACCES;
+    r = attached_by_name(name, a);
+    if (r == 0 && (*a)->queue->ino != file->ino) { /* created anew at this very moment */
+        attached_put(*a);
+        *a = NULL;
+        return -ENOENT;
+    }
+    return r == -EBADMSG ? 0 : r;
+}
+
+int node_resolve(const struct node *n, struct mqxi_stat *file, struct attached **a)
+{
+    int r = node_look_up(n->name, file, a);
+
+    if (r == 0 && file->ino == n->ino)
+        return 0;
+    if (r == 0 && *a)
+        attached_put(*a);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    /* The name is gone; open files may still use the queue. */
+    *a = attached_by_ino(n->ino);
+    if (!*a)
+        return -ESTALE;
+    *file = (struct mqxi_stat){S_IFREG, (*a)->queue->uid, (*a)->queue->gid, n->ino, 0};
+    return 0;
+}

@@ -1,0 +1,46 @@
+/* Nodes: what the kernel refers to by number between a LOOKUP and its FORGET. */
+#ifndef MQXFS_NODE_H
+#define MQXFS_NODE_H
+
+#include <stdint.h>
+
+#include "attached.h"
+#include "mqxfs.h"
+#include "sys.h"
+
+struct node {
+    uint64_t lookups; /* the kernel's references */
+    uint64_t ino;     /* of the segment: which queue the name meant */
+    struct node *next, *previous;
+    char name[];
+};
+
+/* A new node with one reference; its number is unlike that of any other that lives.  NULL: no
+ * memory. */
+struct node *node_new(const char *name, uint64_t ino);
+void node_forget(struct node *n, uint64_t lookups);
+/* The session is over: the kernel does not say so of each. */
+void node_forget_all(void);
+
+static inline fuse_ino_t node_number(const struct node *n)
+{
+    return (fuse_ino_t)(uintptr_t)n;
+}
+
+/* number: not FUSE_ROOT_ID. */
+static inline struct node *node_of(fuse_ino_t number)
+{
+    return (struct node *)(uintptr_t)number;
+}
+
+/*
+ * The node's queue as it is now.  *file: its segment file, with size for the
+ * number of names it has (1, or 0: unlinked, and still open).  *a: a reference,
+ * or NULL where the segment is damaged.  0; -ESTALE: the name means another
+ * queue or none.
+ */
+int node_resolve(const struct node *n, struct mqxi_stat *file, struct attached **a);
+/* The same by name: -ENOENT; -EACCES: another user's, and we are not root. */
+int node_look_up(const char *name, struct mqxi_stat *file, struct attached **a);
+
+#endif

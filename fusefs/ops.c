@@ -1,0 +1,482 @@
+/*
+ * What the kernel asks: names, attributes, creation and removal.  Who may do
+ * what is decided by the kernel (mount option default_permissions) from the
+ * owner, group and mode that are reported here.
+ */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "conf.h"
+#include "dir.h"
+#include "durable.h"
+#include "file.h"
+#include "mqxfs.h"
+#include "names.h"
+#include "node.h"
+#include "segment.h"
+#include "thread.h"
+
+/* The kernel splits writes that need more pages than max_write has; a buffer that begins within
+ * a page needs one more. */
+#define SPLIT_MARGIN 4096u
+
+static struct fuse_conn_info *connection;
+
+static void init(void *unused, struct fuse_conn_info *c)
+{
+    (void)unused;
+    connection = c; /* lives as long as the session; max_write is settled when this returned */
+    /* Reads and writes must be answered by the message, one request each: no asynchronous halves,
+     * and no attributes that come with directory entries and are old when they are used. */
+    c->want &= ~(unsigned)(FUSE_CAP_ASYNC_DIO | FUSE_CAP_ASYNC_READ | FUSE_CAP_READDIRPLUS |
+                           FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_WRITEBACK_CACHE);
+}
+
+/* --- attributes ---------------------------------------------------------------------------------
+ */
+
+static struct timespec time_of(uint64_t ns)
+{
+    return (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+}
+
+static void root_attr(struct stat *st)
+{
+    char path[PATH_MAX];
+    struct stat real;
+
+    *st = (struct stat){.st_ino = FUSE_ROOT_ID, .st_mode = S_IFDIR | 01777, .st_nlink = 2};
+    st->st_uid = geteuid();
+    st->st_gid = getegid();
+    if (mqxi_path(MQXI_QUEUES, "", path) == 0 && stat(path, &real) == 0) {
+        st->st_atim = real.st_atim;
+        st->st_mtim = real.st_mtim;
+        st->st_ctim = real.st_ctim;
+    }
+}
+
+/* a: NULL where the segment is damaged: there is a file that nobody can open. */
+static void queue_attr(const struct mqxi_stat *file, struct attached *a, struct stat *st)
+{
+    struct mqxi_header *h = a ? a->queue->header : NULL;
+
+    *st = (struct stat){.st_ino = file->ino,
+                        .st_mode = S_IFREG,
+                        .st_nlink = file->size,
+                        .st_uid = file->uid,
+                        .st_gid = file->gid,
+                        .st_blksize = MQXI_PAGE};
+    if (!h)
+        return;
+    st->st_mode |= atomic_load_explicit(&h->mode, memory_order_relaxed) & 07777;
+    st->st_size = (off_t)attached_bytes(a);
+    st->st_blocks = (st->st_size + 511) / 512;
+    st->st_atim = time_of(atomic_load_explicit(&h->last_recv_ns, memory_order_relaxed));
+    st->st_mtim = time_of(atomic_load_explicit(&h->last_send_ns, memory_order_relaxed));
+    st->st_ctim = time_of(h->created_ns);
+}
+
+/* Fill in a node's attributes: 0, -ESTALE, ... */
+static int attr_of(fuse_ino_t ino, struct stat *st)
+{
+    struct mqxi_stat file;
+    struct attached *a;
+    int r;
+
+    if (ino == FUSE_ROOT_ID) {
+        root_attr(st);
+        return 0;
+    }
+    r = node_resolve(node_of(ino), &file, &a);
+    if (r < 0)
+        return r;
+    queue_attr(&file, a, st);
+    if (a)
+        attached_put(a);
+    return 0;
+}
+
+static void op_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct stat st;
+    int r = attr_of(ino, &st);
+
+    (void)fi;
+    if (r < 0)
+        fuse_reply_err(request, -r);
+    else
+        fuse_reply_attr(request, &st, 0);
+}
+
+static int set_mode(struct attached *a, mode_t mode)
+{
+    struct mqxi_header *h = a->queue->header;
+
+    if (atomic_load(&a->queue->dead))
+        return -EIO;
+    atomic_store(&h->mode, mode & 07777);
+    if (atomic_load(&h->durable) != MQXI_DURABLE_OFF)
+        mqxi_durable_rescan(a->queue->uid);
+    return 0;
+}
+
+/* Owner and group are those of the segment, by which its user's processes find each other: they
+ * stay.  A queue is neither truncated nor extended; size 0 comes from `>` and changes nothing. */
+static int may_set(const struct mqxi_stat *file, const struct stat *want, int which)
+{
+    if ((which & FUSE_SET_ATTR_UID && want->st_uid != file->uid) ||
+        (which & FUSE_SET_ATTR_GID && want->st_gid != file->gid))
+        return -EPERM;
+    if (which & FUSE_SET_ATTR_SIZE && want->st_size != 0)
+        return -EINVAL;
+    /* Times are those of the messages; touch (now) is welcome, and has no effect. */
+    if ((which & FUSE_SET_ATTR_ATIME && !(which & FUSE_SET_ATTR_ATIME_NOW)) ||
+        (which & FUSE_SET_ATTR_MTIME && !(which & FUSE_SET_ATTR_MTIME_NOW)))
+        return -EPERM;
+    return 0;
+}
+
+static void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat *want, int which,
+                       struct fuse_file_info *fi)
+{
+    struct mqxi_stat file;
+    struct attached *a = NULL;
+    struct stat st;
+    int r = ino == FUSE_ROOT_ID ? -EPERM : node_resolve(node_of(ino), &file, &a);
+
+    (void)fi;
+    if (r == 0)
+        r = may_set(&file, want, which);
+    if (r == 0 && which & FUSE_SET_ATTR_MODE)
+        r = a ? set_mode(a, want->st_mode) : -EBADMSG;
+    if (r == 0)
+        queue_attr(&file, a, &st);
+    if (a)
+        attached_put(a);
+    if (r < 0)
+        fuse_reply_err(request, -r);
+    else
+        fuse_reply_attr(request, &st, 0);
+}
+
+static void op_statfs(fuse_req_t request, fuse_ino_t ino)
+{
+    struct statvfs fs;
+
+    (void)ino;
+    if (statvfs(mqxi_dir(), &fs) < 0)
+        fuse_reply_err(request, errno);
+    else
+        fuse_reply_statfs(request, &fs);
+}
+
+/* --- names --------------------------------------------------------------------------------------
+ */
+
+static int make_entry(const char *name, const struct mqxi_stat *file, struct attached *a,
+                      struct fuse_entry_param *out)
+{
+    struct node *n = node_new(name, file->ino);
+
+    if (!n)
+        return -ENOMEM;
+    /* Valid for no time at all: the next use of the name asks again, and gets a node of its own. */
+    *out = (struct fuse_entry_param){.ino = node_number(n)};
+    queue_attr(file, a, &out->attr);
+    return 0;
+}
+
+static void op_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
+{
+    struct fuse_entry_param entry;
+    struct mqxi_stat file;
+    struct attached *a;
+    int r = parent == FUSE_ROOT_ID ? node_look_up(name, &file, &a) : -ENOTDIR;
+
+    if (r == 0) {
+        r = make_entry(name, &file, a, &entry);
+        if (a)
+            attached_put(a);
+    }
+    if (r < 0)
+        fuse_reply_err(request, -r);
+    else if (fuse_reply_entry(request, &entry) < 0) /* the kernel does not have it */
+        node_forget(node_of(entry.ino), 1);
+}
+
+static void op_forget(fuse_req_t request, fuse_ino_t ino, uint64_t lookups)
+{
+    if (ino != FUSE_ROOT_ID)
+        node_forget(node_of(ino), lookups);
+    fuse_reply_none(request);
+}
+
+static void op_forget_multi(fuse_req_t request, size_t count, struct fuse_forget_data *forgets)
+{
+    for (size_t i = 0; i < count; i++)
+        if (forgets[i].ino != FUSE_ROOT_ID)
+            node_forget(node_of(forgets[i].ino), forgets[i].nlookup);
+    fuse_reply_none(request);
+}
+
+static void op_unlink(fuse_req_t request, fuse_ino_t parent, const char *name)
+{
+    uid_t caller = fuse_req_ctx(request)->uid;
+    struct mqxi_stat file;
+    char path[PATH_MAX];
+    int r = parent == FUSE_ROOT_ID ? mqxi_path(MQXI_QUEUES, name, path) : -ENOTDIR;
+
+    if (r == 0)
+        r = mqxi_sys_stat(AT_FDCWD, path, &file);
+    /* The kernel has checked that, for the queue that had the name a moment ago. */
+    if (r == 0 && caller != 0 && caller != geteuid() && caller != file.uid)
+        r = -EPERM;
+    if (r == 0)
+        r = mqxi_segment_unlink(name);
+    fuse_reply_err(request, -r);
+}
+
+/* --- opening and creating -----------------------------------------------------------------------
+ */
+
+/* A send to a sync queue promises what only mqxd can keep. */
+static int check_durable(uint32_t durable, uid_t uid)
+{
+    return durable == MQXI_DURABLE_SYNC && !mqxi_mqxd_alive(uid) ? -ESRCH : 0;
+}
+
+static int open_attached(struct attached *a, struct fuse_file_info *fi)
+{
+    struct file *f;
+    int r = check_durable(atomic_load(&a->queue->header->durable), a->queue->uid);
+
+    if (r < 0)
+        return r;
+    f = file_open(a);
+    if (!f)
+        return -ENOMEM;
+    fi->fh = (uintptr_t)f;
+    fi->direct_io = 1;
+    fi->noflush =
+        1; /* descriptors that are dup'd flush several times: it is the last that counts */
+    return 0;
+}
+
+static struct file *file_of(const struct fuse_file_info *fi)
+{
+    return (struct file *)(uintptr_t)fi->fh;
+}
+
+static void op_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct mqxi_stat file;
+    struct attached *a = NULL;
+    int r = ino == FUSE_ROOT_ID ? -EISDIR : node_resolve(node_of(ino), &file, &a);
+
+    if (r == 0 && !a)
+        r = -EBADMSG;
+    if (r == 0)
+        r = open_attached(a, fi);
+    if (r < 0) {
+        if (a)
+            attached_put(a);
+        fuse_reply_err(request, -r);
+    } else if (fuse_reply_open(request, fi) < 0) { /* interrupted: nobody will release it */
+        file_close(file_of(fi));
+    }
+}
+
+/* The queue belongs to who asked for it, and so do the files that his processes use with it. */
+static int give_to(struct mqxi_unborn *u, const struct fuse_ctx *caller)
+{
+    char fifo[PATH_MAX];
+    int r;
+
+    if (geteuid() != 0)
+        return 0;
+    r = mqxi_segment_fifo(u->queue, fifo);
+    if (r == 0 &&
+        (fchown(u->fd, caller->uid, caller->gid) < 0 || lchown(fifo, caller->uid, caller->gid) < 0))
+        r = -errno;
+    return r;
+}
+
+static int create_queue(const char *name, mode_t mode, const struct fuse_ctx *caller)
+{
+    struct mqxi_policy policy;
+    struct mqxi_unborn unborn;
+    struct mqxi_attr attr;
+    int r = mqxi_conf_policy(name, &policy);
+
+    if (r == 0)
+        r = check_durable(policy.durable, caller->uid);
+    if (r < 0)
+        return r;
+    attr = (struct mqxi_attr){policy.maxmsg, policy.msgsize, mode & 07777, policy.durable};
+    r = mqxi_segment_build(&attr, &unborn);
+    if (r < 0)
+        return r;
+    r = give_to(&unborn, caller);
+    if (r == 0)
+        r = mqxi_segment_link(&unborn, name);
+    mqxi_segment_finish(&unborn, r == 0);
+    if (r < 0)
+        return r;
+    mqxi_segment_detach(unborn.queue); /* attached anew, by its new owner's name */
+    if (attr.durable != MQXI_DURABLE_OFF)
+        mqxi_durable_rescan(geteuid() == 0 ? caller->uid : geteuid());
+    return 0;
+}
+
+/*
+ * The kernel found no such name.  If there is one by now, or not any more,
+ * -ESTALE makes it look again: who may open a queue is for it to check.
+ */
+static int create_anew(const char *name, mode_t mode, bool exclusive, const struct fuse_ctx *caller,
+                       struct mqxi_stat *file, struct attached **a)
+{
+    int r = create_queue(name, mode, caller);
+
+    if (r == -EEXIST && !exclusive) {
+        r = node_look_up(name, file, a);
+        if (*a)
+            attached_put(*a);
+        *a = NULL;
+        return r < 0 ? -EEXIST : -ESTALE; /* the name of something that is no queue: it stays */
+    }
+    if (r == 0)
+        r = node_look_up(name, file, a);
+    if (r == 0 && !*a)
+        r = -EBADMSG;
+    return r == -ENOENT ? -ESTALE : r;
+}
+
+static void op_create(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_file_info *fi)
+{
+    struct fuse_entry_param entry = {0};
+    struct attached *a = NULL;
+    struct mqxi_stat file;
+    int r = -ENOTDIR;
+
+    if (parent == FUSE_ROOT_ID)
+        r = create_anew(name, mode, fi->flags & O_EXCL, fuse_req_ctx(request), &file, &a);
+    if (r == 0)
+        r = make_entry(name, &file, a, &entry);
+    if (r == 0)
+        r = open_attached(a, fi);
+    if (r == 0 && fuse_reply_create(request, &entry, fi) == 0)
+        return;
+    if (entry.ino)
+        node_forget(node_of(entry.ino), 1);
+    if (r == 0) { /* the caller was interrupted, and the kernel has neither node nor file */
+        file_close(file_of(fi));
+        return;
+    }
+    if (a)
+        attached_put(a);
+    fuse_reply_err(request, -r);
+}
+
+static void op_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    file_close(file_of(fi));
+    fuse_reply_err(request, 0);
+}
+
+/* --- messages -----------------------------------------------------------------------------------
+ */
+
+static void op_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi)
+{
+    (void)ino;
+    /* Reads into the page cache (sendfile, splice, mmap) come without the lock owner that read(2)
+     * always has.  They guess sizes and read ahead: refused, and their callers use read(2). */
+    if (fi->lock_owner == 0)
+        fuse_reply_err(request, EINVAL);
+    else
+        file_read(file_of(fi), request, size, offset, !(fi->flags & O_NONBLOCK));
+}
+
+static void op_write(fuse_req_t request, fuse_ino_t ino, const char *data, size_t size,
+                     off_t offset, struct fuse_file_info *fi)
+{
+    (void)ino;
+    (void)offset;
+    file_write(file_of(fi), request, data, size, connection->max_write - SPLIT_MARGIN,
+               !(fi->flags & O_NONBLOCK));
+}
+
+/* cp and cat try this first; with an error that makes them use read and write. */
+static void op_copy_file_range(fuse_req_t request, fuse_ino_t in, off_t in_offset,
+                               struct fuse_file_info *in_fi, fuse_ino_t out, off_t out_offset,
+                               struct fuse_file_info *out_fi, size_t len, int flags)
+{
+    (void)in, (void)in_offset, (void)in_fi, (void)out, (void)out_offset, (void)out_fi;
+    (void)len, (void)flags;
+    fuse_reply_err(request, EINVAL);
+}
+
+/* --- what there is not: EPERM, as on the kernel's own mqueue filesystem -------------------------
+ */
+
+static void op_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    (void)parent, (void)name, (void)mode;
+    fuse_reply_err(request, EPERM);
+}
+
+static void op_mknod(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode, dev_t d)
+{
+    (void)parent, (void)name, (void)mode, (void)d;
+    fuse_reply_err(request, EPERM);
+}
+
+static void op_symlink(fuse_req_t request, const char *target, fuse_ino_t parent, const char *name)
+{
+    (void)target, (void)parent, (void)name;
+    fuse_reply_err(request, EPERM);
+}
+
+static void op_link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+    (void)ino, (void)parent, (void)name;
+    fuse_reply_err(request, EPERM);
+}
+
+static void op_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t to,
+                      const char *new_name, unsigned flags)
+{
+    (void)parent, (void)name, (void)to, (void)new_name, (void)flags;
+    fuse_reply_err(request, EPERM);
+}
+
+const struct fuse_lowlevel_ops mqxfs_ops = {
+    .init = init,
+    .lookup = op_lookup,
+    .forget = op_forget,
+    .forget_multi = op_forget_multi,
+    .getattr = op_getattr,
+    .setattr = op_setattr,
+    .statfs = op_statfs,
+    .opendir = dir_open,
+    .readdir = dir_read,
+    .releasedir = dir_release,
+    .create = op_create,
+    .open = op_open,
+    .read = op_read,
+    .write = op_write,
+    .copy_file_range = op_copy_file_range,
+    .release = op_release,
+    .unlink = op_unlink,
+    .mkdir = op_mkdir,
+    .mknod = op_mknod,
+    .symlink = op_symlink,
+    .link = op_link,
+    .rename = op_rename,
+};

@@ -1,0 +1,181 @@
+/*
+ * Lists of waiting requests, one a queue and direction, first come first
+ * served.  All in a list wait for the same thing (but for FOR_DISK), so
+ * serving stops at the first that must wait on: a thousand blocked readers
+ * cost nothing while one message is delivered.
+ *
+ * Serving one may give others what they wait for (a reader makes room); that
+ * is noted as due and done by the event loop, not by recursion.
+ */
+#include "parked.h"
+
+#include <stdlib.h>
+
+#include "repair.h"
+#include "thread.h"
+#include "wait.h"
+
+static struct attached *due_list;
+static unsigned count;
+
+static void arm(struct attached *a, enum direction direction, uint32_t seen)
+{
+    bridge_arm(&a->waiting[direction].watch, a->queue, attached_event(a, direction), seen);
+}
+
+static void append(struct parked *p)
+{
+    struct waiting *w = &p->attached->waiting[p->direction];
+
+    p->next = NULL;
+    p->previous = w->last;
+    *(w->last ? &w->last->next : &w->first) = p;
+    w->last = p;
+    count++;
+}
+
+static void take_out(struct parked *p)
+{
+    struct waiting *w = &p->attached->waiting[p->direction];
+
+    *(p->previous ? &p->previous->next : &w->first) = p->next;
+    *(p->next ? &p->next->previous : &w->last) = p->previous;
+    count--;
+}
+
+static void interrupted(fuse_req_t request, void *arg)
+{
+    struct parked *p = arg;
+
+    take_out(p);
+    fuse_reply_err(request, EINTR);
+    p->discard(p);
+}
+
+void parked_add(struct parked *p, uint32_t seen)
+{
+    bool alone = !parked_any(p->attached, p->direction);
+
+    append(p);
+    /* Not interrupted yet: its attempt looked, and interrupts are read by this thread alone. */
+    if (p->direction != FOR_DISK)
+        fuse_req_interrupt_func(p->request, interrupted, p);
+    if (alone)
+        arm(p->attached, p->direction, seen);
+}
+
+/* Tries a request and forgets it if it was answered; its interrupt function goes with the
+ * request, so it is not called for a freed one. */
+static bool settle(struct parked *p)
+{
+    if (!p->attempt(p))
+        return false;
+    take_out(p);
+    p->discard(p);
+    return true;
+}
+
+void parked_serve(struct attached *a, enum direction direction)
+{
+    struct waiting *w = &a->waiting[direction];
+    _Atomic uint32_t *event = attached_event(a, direction);
+    struct parked *next;
+    uint32_t seen = mqxi_event_read(event);
+
+    for (struct parked *p = w->first; p; p = next) {
+        seen = direction == FOR_DISK ? seen : mqxi_event_read(event);
+        next = p->next;
+        if (!settle(p) && direction != FOR_DISK)
+            break;
+    }
+    if (w->first) {
+        arm(a, direction, seen);
+        return;
+    }
+    bridge_rest(&w->watch);
+    /* A wake-up was spent on us and nobody here wants it any more: to the next sleeper. */
+    if (w->woken && atomic_load(event) & MQXI_EVENT_SLEEPERS)
+        mqxi_event_wake(event, false);
+}
+
+void parked_due(struct attached *a, enum direction direction)
+{
+    if (!parked_any(a, direction) && !a->waiting[direction].woken)
+        return;
+    a->waiting[direction].due = true;
+    if (a->listed)
+        return;
+    a->listed = true;
+    a->next_due = due_list;
+    due_list = a;
+}
+
+void parked_fired(struct watch *w)
+{
+    w->attached->waiting[w->direction].woken = true;
+    parked_due(w->attached, w->direction);
+}
+
+bool parked_is_due(void)
+{
+    return due_list;
+}
+
+void parked_serve_due(void)
+{
+    struct attached *a;
+
+    while ((a = due_list)) {
+        due_list = a->next_due;
+        a->listed = false;
+        for (int d = 0; d < DIRECTIONS; d++)
+            if (a->waiting[d].due) {
+                a->waiting[d].due = false;
+                parked_serve(a, d);
+                a->waiting[d].woken = false;
+            }
+    }
+}
+
+unsigned parked_count(void)
+{
+    return count;
+}
+
+static void tick(struct attached *a)
+{
+    unsigned token;
+    bool swept;
+
+    if (!parked_any(a, FOR_MESSAGE) && !parked_any(a, FOR_ROOM) && !parked_any(a, FOR_DISK))
+        return;
+    token = mqxi_op_enter();
+    mqxi_repair_sometimes(a->queue, &swept); /* a damaged queue tells its readers and writers so */
+    mqxi_op_leave(token);
+    for (int d = 0; d < DIRECTIONS; d++)
+        parked_due(a, d);
+}
+
+void parked_tick(void)
+{
+    if (count > 0)
+        attached_each(tick);
+}
+
+static int refusal;
+
+static void refuse(struct attached *a)
+{
+    for (int d = 0; d < DIRECTIONS; d++)
+        for (struct parked *p; (p = a->waiting[d].first);) {
+            take_out(p);
+            fuse_reply_err(p->request, refusal);
+            p->discard(p);
+        }
+}
+
+void parked_refuse_all(int error)
+{
+    refusal = error;
+    attached_each(refuse);
+}
