@@ -61,7 +61,7 @@ __attribute__((format(printf, 2, 3))) static void fault(uint64_t step, const cha
 {
     va_list args;
 
-    if (++faults > 5)
+    if (++faults > 20)
         return;
     printf("# %s, after %" PRIu64 " instructions: ", sc->name, step);
     va_start(args, format);
@@ -377,7 +377,7 @@ static void run(bool killing, uint64_t *chance)
         } else {
             check_stopped(step, first, pid);
         }
-        if (faults - faults_before > 20)
+        if (faults - faults_before > 2)
             break;
     }
     storm_guard(0);
