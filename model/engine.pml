@@ -15,11 +15,12 @@
  * so "the node is still what I read" is the same as "nobody has swapped it
  * since".  The model keeps that bit (link[p]: the node that p read and nobody
  * has swapped since) in place of a number that would only multiply the states.
+ * Reading a node in halves is one step: the version proves that it was one.
  *
  * Event counters, in the same way: changed[p] says that recv_event was bumped
- * since p read it.  Sleeping is in sleep.pml.
+ * since p read it.  Waking is in sleep.pml.
  *
- * Sizes:    -DFRONT= -DTREE= (3 or 4)  -DSENDERS= -DSENDS= (each)
+ * Sizes:    -DFRONT= -DTREE= (at most 4)  -DSENDERS= -DSENDS= (each)
  *           -DRECEIVERS= -DRECEIVES= (each)
  * Options:  -DDEATHS=n   n processes may die, at any step; repair runs
  *           -DABORT      a receiver may give a message back (mqxi_take_abort)
@@ -29,14 +30,15 @@
  *           -DFREE_FIRST a taken slot is freed before the index is refreshed
  *           -DWAIT       a receive that finds nothing sleeps until recv_event moves
  *           -DFIXED      sender p uses slot p only
- *           -DONE_PRIORITY
+ *           -DONE_PRIORITY  all messages have the same
+ * Without -DSAFETY and with pan -l (see run.sh) it is also checked that every execution ends: nobody
+ * can keep others from finishing, whoever runs when.
  * Breakages, all of which must be found:
  *           -DBREAK_NO_BUMP     insert leaves a node with a smaller key alone
- *           -DBREAK_TWO_TRIES   insert gives a level up after two failed swaps
+ *           -DBREAK_TWO_TRIES   (with INSERT_CAS) insert gives a level up after two failed swaps
  *           -DBREAK_ACCEPT      a receive takes what it saw, without a second look
  *           -DBREAK_EMPTY       a receive says empty without a second look
  *           -DBREAK_ADD_AGAIN   insert bumps by fetch_add until nobody was in between (a livelock)
- *           -DBREAK_REFRESH_TWO refresh gives a level up after two failed swaps
  *           -DBREAK_SKIP_GHOST  a receive that finds a ghost at the root says empty
  *           -DBREAK_BUMP_FIRST  (with WAIT) a send bumps recv_event before it inserts
  *           -DBREAK_NO_SWEEP    (with DEATHS) repair mends slots, but does not compare the tree
@@ -205,105 +207,94 @@ static int linearizable(void) { return extend(0, 0); }
     :: else                                                                                        \
     fi
 
-#define NEXT_LEVEL                                                                                  \
+/* Own swap succeeded: one level up, or out of the loop. */
+#define NEXT_LEVEL                                                                                 \
     min = 0;                                                                                       \
     min_slot = 0;                                                                                  \
-    tries = 0;                                                                                     \
     if                                                                                             \
     :: n == ROOT -> n = 0; break                                                                   \
     :: else -> n = ROOT                                                                            \
     fi
 
-/* A swap that failed is tried again. */
-#define GIVE_UP                                                                                    \
-    tries++;                                                                                       \
-    if                                                                                             \
-    :: tries == 2 -> NEXT_LEVEL                                                                    \
-    :: else                                                                                        \
-    fi
-#ifdef BREAK_TWO_TRIES
-#define INSERT_FAILED GIVE_UP
-#else
-#define INSERT_FAILED
-#endif
-#ifdef BREAK_REFRESH_TWO
-#define REFRESH_FAILED GIVE_UP
-#else
-#define REFRESH_FAILED
-#endif
-
 /* mqxi_index_refresh: recompute the path of slot s, a level again until the own swap succeeds. */
 inline refresh(s)
 {
     n = LEAF(s);
-    tries = 0;
     do
     :: STEP(LOAD_NODE(n); min = NONE; min_slot = 0);
        STEP(READ_CHILD(n, 0));
        STEP(READ_CHILD(n, 1));
        if
        :: atomic { STILL_MINE(n) -> SWAP_NODE(n, min, min_slot); NEXT_LEVEL }
-       :: atomic { !STILL_MINE(n) -> min = 0; min_slot = 0; REFRESH_FAILED }
+       :: atomic { !STILL_MINE(n) -> min = 0; min_slot = 0 }
        MAY_DIE
        fi
     od
 }
 
-/* mqxi_index_insert: make every node above slot s at most key. */
+#define INSERTED                                                                                   \
+    bumped = false;                                                                                \
+    tries = 0;                                                                                     \
+    NEXT_LEVEL
+#ifdef BREAK_TWO_TRIES
+#define INSERT_FAILED                                                                              \
+    tries++;                                                                                       \
+    if                                                                                             \
+    :: tries == 2 -> INSERTED                                                                      \
+    :: else                                                                                        \
+    fi
+#else
+#define INSERT_FAILED
+#endif
+
+/*
+ * mqxi_index_insert: make every node above slot s at most key, and bump its version after the key
+ * was published, so that whoever computed the node without it fails.
+ */
 inline insert(s, key)
 {
     n = LEAF(s);
-    tries = 0; /* here: 1, my bump was made */
     do
     :: STEP(LOAD_NODE(n); min = node_key[n]);
        if
-       :: min <= key ->
+       :: min <= key && bumped -> atomic { link[me] = 0; INSERTED }
+       :: min <= key && !bumped ->
+          /* A smaller key stands there: leave it. */
 #if defined(BREAK_NO_BUMP)
-          STEP(link[me] = 0; NEXT_LEVEL)
+          atomic { link[me] = 0; INSERTED }
 #elif defined(INSERT_CAS)
-          /* Same key and slot, next version, by compare-and-swap. */
           if
-          :: atomic { STILL_MINE(n) -> SWAP_NODE(n, node_key[n], node_slot[n]); NEXT_LEVEL }
+          :: atomic { STILL_MINE(n) -> BUMP_NODE(n); INSERTED }
           :: atomic { !STILL_MINE(n) -> min = 0; INSERT_FAILED }
           MAY_DIE
           fi
 #else
-          /* Next version: whoever computed without us must fail.  fetch_add: always succeeds,
-           * though perhaps on another node than the one that was read; then look again, but never
-           * bump twice: two inserters in lockstep would keep each other busy for ever. */
-          STEP(
+          /* fetch_add: always succeeds, though perhaps on another node than the one that was
+           * read.  Then look again, but do not bump again: one bump after the publication is
+           * enough, and inserters in lockstep would make each other look again for ever. */
+          if
+          :: atomic { STILL_MINE(n) -> BUMP_NODE(n); INSERTED }
+          :: atomic { !STILL_MINE(n) -> BUMP_NODE(n); min = 0;
 #ifndef BREAK_ADD_AGAIN
-              if
-              :: tries -> link[me] = 0; NEXT_LEVEL
-              :: else ->
+                 bumped = true
 #endif
-                  tries = STILL_MINE(n);
-                  BUMP_NODE(n);
-                  if
-                  :: tries -> NEXT_LEVEL
-                  :: else ->
-#ifndef BREAK_ADD_AGAIN
-                      tries = 1;
+             }
+          MAY_DIE
+          fi
 #endif
-                      min = 0
-                  fi
-#ifndef BREAK_ADD_AGAIN
-              fi
-#endif
-          )
-#endif
-       :: else ->
+       :: min > key ->
 #ifdef INSERT_MIN
           /* The children's minimum. */
           min = NONE;
           STEP(READ_CHILD(n, 0));
           STEP(READ_CHILD(n, 1));
 #else
-          /* The own key: whatever is smaller, and there, stands there or is on its way. */
-          min = key; min_slot = s;
+          /* The own key: what is smaller, and there, stands in the node or is on its way. */
+          min = key;
+          min_slot = s;
 #endif
           if
-          :: atomic { STILL_MINE(n) -> SWAP_NODE(n, min, min_slot); NEXT_LEVEL }
+          :: atomic { STILL_MINE(n) -> SWAP_NODE(n, min, min_slot); INSERTED }
           :: atomic { !STILL_MINE(n) -> min = 0; min_slot = 0; INSERT_FAILED }
           MAY_DIE
           fi
@@ -331,6 +322,7 @@ inline insert(s, key)
 proctype sender(byte me)
 {
     byte slot, key, n, min, min_slot, tries, x, sent, began;
+    bool bumped;
 #ifdef LIN
     short began_op;
 #endif
@@ -394,8 +386,8 @@ proctype sender(byte me)
        )
     od;
 end:
-    atomic { slot = 0; key = 0; n = 0; min = 0; min_slot = 0; tries = 0; began = 0; sent = 0; link[me] = 0;
-             finished++ }
+    atomic { slot = 0; key = 0; n = 0; min = 0; min_slot = 0; tries = 0; bumped = false;
+             began = 0; sent = 0; link[me] = 0; finished++ }
 }
 
 /* The moment of a successful claim: what may not be. */
@@ -427,7 +419,7 @@ inline check_claim(m)
 proctype receiver(byte me)
 {
     byte key, slot, s0, scan, n, min, min_slot, tries, x, received, claim;
-    bool won;
+    bool won, bumped;
 
     do
     :: received == RECEIVES -> break
@@ -575,7 +567,7 @@ returned:
     od;
 end:
     atomic { key = 0; slot = 0; s0 = 0; scan = 0; n = 0; min = 0; min_slot = 0; tries = 0;
-             won = false; received = 0; claim = 0; link[me] = 0; must[me] = 0;
+             bumped = false; won = false; received = 0; claim = 0; link[me] = 0; must[me] = 0;
              in_call = in_call & ~(1 << me); finished++ }
 }
 
@@ -601,7 +593,10 @@ inline repair()
            STEP(key = old_key[slot]);
            STEP(
                if
-               :: ctl[slot] == c -> ctl[slot] = key; taken = taken & ~(1 << SEQ(key)); claim = claims[SEQ(key)]
+               :: ctl[slot] == c ->
+                   ctl[slot] = key;
+                   taken = taken & ~(1 << SEQ(key));
+                   claim = claims[SEQ(key)]
                :: else -> c = 0; key = 0
                fi
            );
@@ -655,7 +650,7 @@ inline repair()
 
 proctype repairer(byte me)
 {
-    byte slot, c, key, n, node, min, min_slot, tries, x, claim;
+    byte slot, c, key, n, node, min, min_slot, x, claim;
 
     if
     :: deaths
@@ -663,26 +658,24 @@ proctype repairer(byte me)
     fi;
     repair();
 end:
-    atomic { slot = 0; c = 0; key = 0; claim = 0; n = 0; node = 0; min = 0; min_slot = 0; tries = 0; link[me] = 0;
-             finished++ }
+    atomic { slot = 0; c = 0; key = 0; claim = 0; n = 0; node = 0; min = 0; min_slot = 0;
+             link[me] = 0; finished++ }
 }
 #endif
 
 /* When all have finished or died: the last repair, then the books are checked. */
 proctype judge(byte me)
 {
-    byte slot, c, key, n, node, min, min_slot, tries, x, claim;
+    byte slot, c, key, n, node, min, min_slot, x, claim;
 
 #if DEATHS > 0
     finished == REPAIRER + 1;
     repair();
-#else
-#ifdef WAIT
+#elif defined(WAIT)
     timeout;
-    assert(finished == REPAIRER || !there);
+    assert(finished == REPAIRER || !there); /* nobody sleeps beside a message */
 #else
     finished == REPAIRER;
-#endif
 #endif
 end:
     skip;

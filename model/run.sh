@@ -1,0 +1,117 @@
+#!/bin/sh
+# Check the models with spin: the good ones must pass, the broken ones must be caught.
+#
+#   model/run.sh        the usual round: a few minutes on one core, up to 2.5 GB of memory
+#   model/run.sh full   the large ones as well: about an hour, up to 8 GB
+#
+# One line a model.  A broken one that passes is a failure: the model has lost its teeth.
+# The counterexample of a failure stays in the folder that its line names.
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+if ! command -v spin >/dev/null; then
+    echo "model/run.sh: spin is missing: apt-get install spin" >&2
+    exit 1
+fi
+case "${1:-}" in
+'' | full) ;;
+*)
+    echo "usage: $0 [full]" >&2
+    exit 2
+    ;;
+esac
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/mqx-model-XXXXXX") || exit 1
+passed=0 failed=0
+
+# check pass|error NAME MODEL COMPILE "OPTIONS": generate, compile, run one checker.
+check()
+{
+    expect=$1 name=$2 model=$3 compile=$4 options=$5 run=
+    dir=$work/$(printf %s "$name" | tr -cs '[:alnum:]' -)
+    case $compile in *-DNP*) run=-l ;; esac
+
+    mkdir -p "$dir" && cd "$dir" || exit 1
+    # shellcheck disable=SC2086 # options are words
+    if ! spin -a $options "$here/$model.pml" >log 2>&1 || ! ${CC:-cc} -O2 $compile -o pan pan.c >>log 2>&1; then
+        verdict='the model does not compile'
+    else
+        ./pan -m100000 -w25 -n $run >log 2>&1
+        states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' log)
+        # Complete or not at all: out of memory or of depth is no result.
+        if grep -Eq 'reached -DMEMLIM|out of memory|max search depth' log; then
+            verdict='did not finish'
+        elif grep -q 'errors: 0$' log; then
+            verdict=pass
+        elif grep -Eq 'assertion violated|non-progress cycle|invalid end state' log; then
+            verdict=error
+        else
+            verdict='did not finish'
+        fi
+    fi
+    if [ "$verdict" = "$expect" ]; then
+        passed=$((passed + 1))
+        [ "$expect" = pass ] && what='no error' || what='caught, as it must be'
+        echo "ok - $model: $name: $what ($states states)"
+        cd "$work" && rm -r "$dir"
+    else
+        failed=$((failed + 1))
+        echo "not ok - $model: $name: expected $expect, got: $verdict; see $dir/log"
+    fi
+}
+
+# Every state kept; only a 128-bit hash of every state kept (for the larger ones); does every
+# execution end (hashes alone mislead spin here).
+exact='-DSAFETY -DCOLLAPSE -DMEMLIM=2500'
+hashed='-DSAFETY -DHC4 -DMEMLIM=2500'
+cycles='-DNP -DCOLLAPSE -DMEMLIM=2500'
+
+good() { check pass "$@"; }
+broken() { check error "$@"; }
+
+good 'three and three' sleep "$exact" ''
+good 'wake all' sleep "$exact" '-DWAKE_ALL'
+good 'sleepers leave' sleep "$exact" '-DLEAVE'
+good 'a death, with re-check' sleep "$exact" '-DSENDERS=2 -DKILL -DRECHECK'
+broken 'a death, without re-check' sleep "$exact" '-DKILL'
+broken 'bit cleared first' sleep "$exact" '-DBREAK_CLEAR_FIRST'
+broken 'one wake only' sleep "$exact" '-DBREAK_ONE_WAKE'
+broken 'word read late' sleep "$exact" '-DBREAK_LATE_WORD'
+broken 'no look after waking' sleep "$exact" '-DBREAK_NO_LOOK'
+
+good 'any slot' engine "$hashed" '-DTREE=2'
+good 'linearizable' engine "$hashed" '-DTREE=2 -DFIXED -DLIN'
+good 'three senders' engine "$hashed" '-DFRONT=0 -DTREE=3 -DSENDERS=3 -DRECEIVERS=1 -DFIXED'
+good 'receivers wait' engine "$hashed" '-DTREE=2 -DFIXED -DWAIT'
+good 'given back' engine "$hashed" '-DTREE=2 -DFIXED -DABORT'
+good 'one death' engine "$hashed" '-DFRONT=0 -DTREE=3 -DRECEIVERS=1 -DFIXED -DDEATHS=1'
+good 'every execution ends' engine "$cycles" \
+    '-DFRONT=0 -DTREE=3 -DSENDERS=3 -DRECEIVERS=1 -DFIXED -DONE_PRIORITY'
+broken 'insert without a bump' engine "$hashed" '-DFRONT=0 -DTREE=3 -DFIXED -DBREAK_NO_BUMP'
+broken 'insert gives up' engine "$hashed" \
+    '-DFRONT=0 -DTREE=3 -DSENDERS=3 -DRECEIVERS=1 -DFIXED -DINSERT_CAS -DBREAK_TWO_TRIES'
+broken 'insert bumps for ever' engine "$cycles" \
+    '-DFRONT=0 -DTREE=3 -DSENDERS=3 -DRECEIVERS=1 -DFIXED -DONE_PRIORITY -DBREAK_ADD_AGAIN'
+broken 'no second look before a claim' engine "$hashed" '-DTREE=2 -DBREAK_ACCEPT'
+broken 'no second look before empty' engine "$hashed" '-DTREE=2 -DFIXED -DBREAK_EMPTY'
+broken 'ghost taken for empty' engine "$hashed" '-DFRONT=0 -DTREE=2 -DFIXED -DBREAK_SKIP_GHOST'
+broken 'event before insert' engine "$hashed" '-DTREE=2 -DFIXED -DWAIT -DBREAK_BUMP_FIRST'
+broken 'no sweep' engine "$hashed" \
+    '-DFRONT=0 -DTREE=2 -DRECEIVERS=1 -DFIXED -DDEATHS=1 -DBREAK_NO_SWEEP'
+broken 'given back, not indexed' engine "$hashed" \
+    '-DFRONT=0 -DTREE=2 -DSENDERS=1 -DFIXED -DDEATHS=1 -DBREAK_NO_PATH'
+
+if [ "${1:-}" = full ]; then
+    hashed='-DSAFETY -DHC4 -DMEMLIM=8000'
+    good 'three and three, a death' sleep "$exact" '-DKILL -DRECHECK'
+    good 'any slot, four in the tree' engine "$hashed" '-DTREE=4'
+    good 'any slot, linearizable' engine "$hashed" '-DTREE=3 -DLIN'
+    good 'any slot, given back' engine "$hashed" '-DTREE=3 -DABORT'
+    good 'insert by compare-and-swap' engine "$hashed" '-DTREE=3 -DINSERT_CAS'
+    good "insert the children's minimum" engine "$hashed" '-DTREE=3 -DINSERT_MIN'
+    good 'freed before the refresh' engine "$hashed" '-DTREE=3 -DFREE_FIRST'
+fi
+
+cd / && rmdir "$work" 2>/dev/null
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
