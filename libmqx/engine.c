@@ -118,7 +118,7 @@ static int claim_after_a_moment(struct mqxi_queue *q, uint64_t owner, uint32_t *
         return -EAGAIN;
     }
     if (freed != atomic_load_explicit(&q->freed, memory_order_relaxed)) {
-        mqxi_event_pause(MQXI_WAIT_BATCH);
+        mqxi_event_pause(MQXI_WAIT_DRAIN(MQXI_FRONT));
         r = claim_in_front(q, owner, slot);
         atomic_store_explicit(&q->freed, mqxi_event_read(&q->header->send_event),
                               memory_order_relaxed);
@@ -355,10 +355,9 @@ static struct mqxi_first scan_front(const struct mqxi_queue *q)
         if (i == end)
             break;
         v = atomic_load_explicit(&q->ctl[i], memory_order_relaxed) - 1;
-        if (v < least) {
-            least = v;
-            slot = i;
-        }
+        /* No branch: in a full front it would be mispredicted several times a scan. */
+        slot = v < least ? i : slot;
+        least = v < least ? v : least;
     }
     atomic_thread_fence(memory_order_acquire); /* the event counter is read after all of them */
     return (struct mqxi_first){least < MQXI_CTL_OWNED - 1 ? least + 1 : 0, slot};
@@ -390,9 +389,22 @@ static int find_first(const struct mqxi_queue *q, struct mqxi_first *first)
  *
  * Nothing: that is right if no message arrived while we looked.
  *
- * The senders' own cache lines, which they keep changing, are not looked at
- * while there are messages.
+ * The senders' own cache lines, which they keep changing, are looked at only
+ * where that pays: when a backlog shows, then once for all of it.
  */
+static uint64_t known_sequence(struct mqxi_queue *q, uint64_t found)
+{
+    uint32_t backlog = atomic_load_explicit(&q->backlog, memory_order_relaxed) + 1;
+
+    if (backlog > 2) { /* found something this often, and never nothing in between */
+        found = atomic_load_explicit(&q->header->sequence, memory_order_acquire);
+        backlog = 0;
+    }
+    atomic_store_explicit(&q->backlog, backlog, memory_order_relaxed);
+    atomic_store_explicit(&q->newest, found, memory_order_release);
+    return found;
+}
+
 static int look(struct mqxi_queue *q, struct mqxi_first *first, uint32_t *seen)
 {
     uint64_t newest = atomic_load_explicit(&q->newest, memory_order_acquire);
@@ -406,6 +418,7 @@ static int look(struct mqxi_queue *q, struct mqxi_first *first, uint32_t *seen)
         if (first->key == 0) {
             uint32_t arrived = mqxi_event_read(&q->header->recv_event);
 
+            atomic_store_explicit(&q->backlog, 0, memory_order_relaxed);
             if (asked && arrived == *seen)
                 return -EAGAIN;
             asked = true;
@@ -414,8 +427,7 @@ static int look(struct mqxi_queue *q, struct mqxi_first *first, uint32_t *seen)
         }
         if ((first->key & MQXI_SEQ_MAX) <= newest)
             return 0;
-        newest = first->key & MQXI_SEQ_MAX;
-        atomic_store_explicit(&q->newest, newest, memory_order_release);
+        newest = known_sequence(q, first->key & MQXI_SEQ_MAX);
     }
     return -EBADMSG;
 }

@@ -97,7 +97,9 @@ static _Thread_local bool sent;
  */
 static unsigned patience(const struct transfer *t)
 {
-    return t->attempt == attempt_receive && sent ? MQXI_WAIT_REPLY : MQXI_WAIT_BATCH;
+    if (t->attempt == attempt_send)
+        return MQXI_WAIT_DRAIN(t->q->layout.maxmsg);
+    return sent ? MQXI_WAIT_REPLY : MQXI_WAIT_BATCH;
 }
 
 /* Look for a moment, and try again if something happened. */

@@ -20,13 +20,14 @@ struct mqxi_queue {
     uint64_t ino; /* of the segment file: which queue this is */
     uid_t uid;    /* owner and group of the segment file, at attach */
     gid_t gid;
-    _Atomic uint64_t newest; /* engine.c: a sequence that was taken; for a quick look */
-    _Atomic uint32_t freed;  /* engine.c: send_event when the front was last full */
-    _Atomic uint32_t skip;   /* engine.c: chances to wait for receivers that are not taken */
-    _Atomic bool blocking;   /* posix.c: O_NONBLOCK was clear when last asked for */
-    _Atomic uint32_t refs;   /* descriptors and blocked calls that use this struct */
-    _Atomic bool dead;       /* guard.c: the mapping is gone, only -EIO comes from it */
-    struct mqxi_queue *next; /* thread.c: list of queues that await their unmapping */
+    _Atomic uint64_t newest;  /* engine.c: a sequence that was taken; for a quick look */
+    _Atomic uint32_t backlog; /* engine.c: messages found in a row, and the queue never empty */
+    _Atomic uint32_t freed;   /* engine.c: send_event when the front was last full */
+    _Atomic uint32_t skip;    /* engine.c: chances to wait for receivers that are not taken */
+    _Atomic bool blocking;    /* posix.c: O_NONBLOCK was clear when last asked for */
+    _Atomic uint32_t refs;    /* descriptors and blocked calls that use this struct */
+    _Atomic bool dead;        /* guard.c: the mapping is gone, only -EIO comes from it */
+    struct mqxi_queue *next;  /* thread.c: list of queues that await their unmapping */
 };
 
 static inline struct mqxi_slot *mqxi_slot(const struct mqxi_queue *q, uint32_t slot)

@@ -37,8 +37,8 @@ struct waitv {
     uint32_t flags, reserved;
 };
 
-#define PAUSES 600 /* before the first yield: some 10 us; a reply across cores takes a few */
-#define YIELDS 6   /* before sleeping: enough for a peer on the same core to answer */
+#define PAUSES 2048 /* before the first yield: some 10 us; a reply across cores takes a few */
+#define YIELDS 6    /* before sleeping: enough for a peer on the same core to answer */
 
 static int wake(_Atomic uint32_t *event, int most)
 {

@@ -57,6 +57,8 @@ void mqxi_event_pause(unsigned n);
 
 #define MQXI_WAIT_REPLY   1u  /* for one message that is on its way */
 #define MQXI_WAIT_BATCH   64u /* for many: the peer shall do several in peace */
-#define MQXI_WAIT_LONGEST 64u
+#define MQXI_WAIT_LONGEST 64u /* between later looks, unless the first pause is longer */
+/* For room in a full queue: the longer, the more there is to be drained. */
+#define MQXI_WAIT_DRAIN(slots) ((slots) < 256u ? 4u * (slots) : 1024u)
 
 #endif

@@ -31,8 +31,8 @@
  *           -DWAIT       a receive that finds nothing sleeps until recv_event moves
  *           -DFIXED      sender p uses slot p only
  *           -DONE_PRIORITY  all messages have the same
- * Without -DSAFETY and with pan -l (see run.sh) it is also checked that every execution ends: nobody
- * can keep others from finishing, whoever runs when.
+ * Compiled with -DNP and run with -l it is also checked that every execution ends: whoever runs
+ * when, processes cannot keep each other from finishing.
  * Breakages, all of which must be found:
  *           -DBREAK_NO_BUMP     insert leaves a node with a smaller key alone
  *           -DBREAK_TWO_TRIES   (with INSERT_CAS) insert gives a level up after two failed swaps
