@@ -378,6 +378,21 @@ static int find_first(const struct mqxi_queue *q, struct mqxi_first *first)
     return r;
 }
 
+/* A sequence that is known to be taken: that of the message found, or where a backlog shows, all of
+ * it at once. */
+static uint64_t known_sequence(struct mqxi_queue *q, uint64_t found)
+{
+    uint32_t backlog = atomic_load_explicit(&q->backlog, memory_order_relaxed) + 1;
+
+    if (backlog > 2) { /* found something this often, and never nothing in between */
+        found = atomic_load_explicit(&q->header->sequence, memory_order_acquire);
+        backlog = 0;
+    }
+    atomic_store_explicit(&q->backlog, backlog, memory_order_relaxed);
+    atomic_store_explicit(&q->newest, found, memory_order_release);
+    return found;
+}
+
 /*
  * Find the first message, so that what was sent before it in the order of the
  * queue is not passed over: while we look, a message of higher priority may go
@@ -392,19 +407,6 @@ static int find_first(const struct mqxi_queue *q, struct mqxi_first *first)
  * The senders' own cache lines, which they keep changing, are looked at only
  * where that pays: when a backlog shows, then once for all of it.
  */
-static uint64_t known_sequence(struct mqxi_queue *q, uint64_t found)
-{
-    uint32_t backlog = atomic_load_explicit(&q->backlog, memory_order_relaxed) + 1;
-
-    if (backlog > 2) { /* found something this often, and never nothing in between */
-        found = atomic_load_explicit(&q->header->sequence, memory_order_acquire);
-        backlog = 0;
-    }
-    atomic_store_explicit(&q->backlog, backlog, memory_order_relaxed);
-    atomic_store_explicit(&q->newest, found, memory_order_release);
-    return found;
-}
-
 static int look(struct mqxi_queue *q, struct mqxi_first *first, uint32_t *seen)
 {
     uint64_t newest = atomic_load_explicit(&q->newest, memory_order_acquire);
