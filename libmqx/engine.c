@@ -16,18 +16,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "cache.h"
 #include "client.h"
 #include "durable.h"
 #include "index.h"
 #include "segment.h"
+#include "slots.h"
 #include "wait.h"
-
-/* In a damaged or hostile segment something may look as if it changed all the time. */
-#ifdef FUZZING /* the fuzzer has less patience */
-#define TRIES 100
-#else
-#define TRIES 100000
-#endif
 
 static uint64_t now_coarse(void)
 {
@@ -40,189 +35,6 @@ static uint64_t now_coarse(void)
 static int vanished(const struct mqxi_queue *q)
 {
     return atomic_load_explicit(&q->dead, memory_order_relaxed) ? -EIO : 0;
-}
-
-/* Hints are written only where they change, to leave the others' cache lines alone. */
-static void hint(_Atomic uint32_t *where, uint32_t value)
-{
-    if (atomic_load_explicit(where, memory_order_relaxed) != value)
-        atomic_store_explicit(where, value, memory_order_relaxed);
-}
-
-static bool claim(struct mqxi_queue *q, uint32_t slot, uint64_t owner)
-{
-    uint64_t free = MQXI_CTL_FREE;
-
-    return atomic_compare_exchange_strong_explicit(&q->ctl[slot], &free, MQXI_CTL_FILLING | owner,
-                                                   memory_order_acq_rel, memory_order_relaxed);
-}
-
-/* Receivers scan only as far as a slot of the front was ever used. */
-static void raise_front(struct mqxi_queue *q, uint32_t slots)
-{
-    _Atomic uint32_t *used = &q->header->front_used;
-    uint32_t seen = atomic_load_explicit(used, memory_order_relaxed);
-
-    while (seen < slots && !atomic_compare_exchange_weak(used, &seen, slots))
-        ;
-}
-
-/*
- * The slots that this end of a stream will need next are far away, in the other
- * end's cache.  Not for single messages, which all use slot 0.
- */
-static void fetch_next(const struct mqxi_queue *q, uint32_t slot, bool free)
-{
-    for (uint32_t i = slot + 1; slot > 0 && i <= slot + 2 && i < q->layout.front; i++) {
-        const uint8_t *s = (const uint8_t *)&mqxi_slot(q, i)->key;
-        uint64_t ctl = atomic_load_explicit(&q->ctl[i], memory_order_relaxed);
-
-        if (free && ctl == MQXI_CTL_FREE) {
-            __builtin_prefetch(s, 1);
-            __builtin_prefetch(s + 64, 1);
-        } else if (!free && mqxi_ctl_ready(ctl)) {
-            __builtin_prefetch(s);
-            __builtin_prefetch(s + 64);
-        }
-    }
-}
-
-static int claim_in_front(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
-{
-    for (uint32_t i = 0; i < q->layout.front; i++)
-        if (atomic_load_explicit(&q->ctl[i], memory_order_acquire) == MQXI_CTL_FREE &&
-            claim(q, i, owner)) {
-            raise_front(q, i + 1);
-            fetch_next(q, i, true);
-            *slot = i;
-            return 0;
-        }
-    return -EAGAIN;
-}
-
-/*
- * The front is full, and receivers are at work: give them a moment.  Where they
- * are slower than the senders, that costs nothing, and it keeps a stream in the
- * front, where a message costs a fraction of what it does in the tree, whose
- * upper nodes all senders and receivers change.  Where that frees nothing, as in
- * a queue that is deep, it is not tried again soon.
- */
-static int claim_after_a_moment(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
-{
-    uint32_t freed = mqxi_event_read(&q->header->send_event);
-    uint32_t skip = atomic_load_explicit(&q->skip, memory_order_relaxed);
-    int r = -EAGAIN;
-
-    if (skip > 0) {
-        atomic_store_explicit(&q->skip, skip - 1, memory_order_relaxed);
-        return -EAGAIN;
-    }
-    if (freed != atomic_load_explicit(&q->freed, memory_order_relaxed)) {
-        mqxi_event_pause(MQXI_WAIT_DRAIN(MQXI_FRONT));
-        r = claim_in_front(q, owner, slot);
-        atomic_store_explicit(&q->freed, mqxi_event_read(&q->header->send_event),
-                              memory_order_relaxed);
-        if (r < 0)
-            atomic_store_explicit(&q->skip, 1000, memory_order_relaxed);
-    }
-    return r;
-}
-
-/* Claim a slot whose bit in this word of the used bitmap is clear. */
-static int claim_in_word(struct mqxi_queue *q, uint32_t word, uint32_t slots, uint64_t owner,
-                         uint32_t *slot)
-{
-    uint64_t free = ~atomic_load_explicit(&q->used[word], memory_order_acquire);
-
-    for (; free; free &= free - 1) {
-        uint32_t bit = (uint32_t)__builtin_ctzll(free), i = word * 64 + bit;
-
-        if (i >= slots)
-            break;
-        if (!claim(q, i, owner))
-            continue; /* a bit is a hint; its owner clears or sets it */
-        /* Only while the slot is ours: a late clear or set by another would lose it. */
-        atomic_fetch_or_explicit(&q->used[word], UINT64_C(1) << bit, memory_order_acq_rel);
-        hint(&q->header->free_word, word);
-        *slot = i;
-        return 0;
-    }
-    return -EAGAIN;
-}
-
-/* Behind the front: the used bitmap, from the hint on and round, then slots never used before. */
-static int claim_behind(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
-{
-    for (int i = 0; i < TRIES; i++) {
-        uint32_t slots = atomic_load_explicit(&q->header->reserved, memory_order_acquire);
-        uint32_t start = atomic_load_explicit(&q->header->free_word, memory_order_relaxed), words;
-        int r;
-
-        if (slots > q->layout.maxmsg)
-            return -EBADMSG;
-        words = (slots + 63) / 64;
-        if (start < 1 || start >= words)
-            start = 1;
-        for (uint32_t w = start; w < words; w++)
-            if (claim_in_word(q, w, slots, owner, slot) == 0)
-                return 0;
-        for (uint32_t w = 1; w < start; w++)
-            if (claim_in_word(q, w, slots, owner, slot) == 0)
-                return 0;
-        if (slots == q->layout.maxmsg)
-            return -EAGAIN;
-        r = mqxi_segment_reserve(q, slots);
-        if (r < 0)
-            return r;
-        hint(&q->header->free_word, slots / 64);
-    }
-    return -EBADMSG;
-}
-
-static int claim_any(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
-{
-    int r = -EAGAIN;
-
-    /* free_word 0: the front may have room. */
-    if (atomic_load_explicit(&q->header->free_word, memory_order_relaxed) == 0)
-        r = claim_in_front(q, owner, slot);
-    if (r == -EAGAIN && q->layout.levels > 0)
-        r = claim_after_a_moment(q, owner, slot);
-    if (r == -EAGAIN && q->layout.levels > 0)
-        r = claim_behind(q, owner, slot);
-    return r;
-}
-
-static int claim_free(struct mqxi_queue *q, uint64_t owner, uint32_t *slot, uint64_t *seen)
-{
-    /* At first without a look at the receivers' counter, a cache line that they keep changing. */
-    int r = claim_any(q, owner, slot);
-
-    for (int i = 0; r == -EAGAIN && i < TRIES; i++) {
-        uint32_t freed = mqxi_event_read(&q->header->send_event);
-
-        r = claim_any(q, owner, slot);
-        if (r == -EAGAIN)
-            r = claim_in_front(q, owner, slot); /* whatever the hint says */
-        /* Full only if nothing was freed while we looked: a slot that we had passed may have
-         * become free before one that we still saw free was claimed. */
-        if (r == -EAGAIN && mqxi_event_read(&q->header->send_event) == freed) {
-            *seen = freed;
-            return -EAGAIN;
-        }
-    }
-    return r == -EAGAIN ? -EBADMSG : r;
-}
-
-/* The slot is free again; the caller owns it.  The store is the commit point. */
-static void release(struct mqxi_queue *q, uint32_t slot)
-{
-    atomic_store_explicit(&q->ctl[slot], MQXI_CTL_FREE, memory_order_release);
-    if (slot >= q->layout.front)
-        atomic_fetch_and_explicit(&q->used[slot / 64], ~(UINT64_C(1) << slot % 64),
-                                  memory_order_acq_rel);
-    if (slot / 64 < atomic_load_explicit(&q->header->free_word, memory_order_relaxed))
-        hint(&q->header->free_word, slot / 64);
 }
 
 static int fill(struct mqxi_queue *q, uint32_t slot, const void *data, uint32_t len,
@@ -269,25 +81,11 @@ static int announce(struct mqxi_queue *q, uint32_t slot, uint64_t key, uint64_t 
 
     if (atomic_load_explicit(&h->durable, memory_order_relaxed) != MQXI_DURABLE_OFF)
         mqxi_durable_mark(q, slot);
-    hint(&h->send_cpu, (uint32_t)sched_getcpu());
+    mqxi_hint(&h->send_cpu, (uint32_t)sched_getcpu());
     if (sent_ns)
         atomic_store_explicit(&h->last_send_ns, sent_ns, memory_order_relaxed);
     mqxi_event_signal(&h->recv_event, false);
     return r;
-}
-
-/*
- * A line that another core wrote last takes long to get: ask for those of the
- * first slot, which a queue that is nearly empty uses, before the first is
- * needed, and for writing, so that each is fetched once and all at once.
- */
-static void fetch_first_slot(const struct mqxi_queue *q)
-{
-    const uint8_t *s = (const uint8_t *)&mqxi_slot(q, 0)->key;
-
-    __builtin_prefetch((const void *)q->ctl, 1);
-    __builtin_prefetch(s, 1);
-    __builtin_prefetch(s + 64, 1);
 }
 
 int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio, int64_t type,
@@ -302,20 +100,20 @@ int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio
         r = -EMSGSIZE;
     if (r < 0)
         return r;
-    fetch_first_slot(q);
+    mqxi_fetch_first(q);
     do { /* again only in a child that was forked by a signal handler right in here */
         me = mqxi_client_self(q->uid, &r);
         if (!me)
             return r;
         owner = atomic_load_explicit(&me->owner, memory_order_relaxed);
-        r = claim_free(q, owner, &slot, key_out ? key_out : &key);
+        r = mqxi_slot_claim(q, owner, &slot, key_out ? key_out : &key);
         if (r < 0)
             return vanished(q) ? -EIO : r;
         r = fill(q, slot, data, len, me, type, sent_ns);
     } while (atomic_load_explicit(&me->owner, memory_order_relaxed) != owner);
     key = r == 0 ? publish(q, slot, prio) : 0;
     if (key == 0) {
-        release(q, slot);
+        mqxi_slot_release(q, slot);
         mqxi_event_signal(&q->header->send_event, false);
         return r < 0 ? r : -EBADMSG;
     }
@@ -412,7 +210,7 @@ static int look(struct mqxi_queue *q, struct mqxi_first *first, uint32_t *seen)
     uint64_t newest = atomic_load_explicit(&q->newest, memory_order_acquire);
     bool asked = false;
 
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < MQXI_TRIES; i++) {
         int r = find_first(q, first);
 
         if (r < 0)
@@ -450,11 +248,11 @@ static int claim_first(struct mqxi_queue *q, uint64_t owner, struct mqxi_first *
 {
     bool rebuilt = false;
 
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < MQXI_TRIES; i++) {
         int r = look(q, first, seen);
         uint64_t key = first->key;
 
-        if (!rebuilt && (r == -EBADMSG || i == TRIES / 100)) {
+        if (!rebuilt && (r == -EBADMSG || i == MQXI_TRIES / 100)) {
             rebuilt = true;
             r = rebuild_index(q);
             if (r == 0)
@@ -466,7 +264,7 @@ static int claim_first(struct mqxi_queue *q, uint64_t owner, struct mqxi_first *
         if (atomic_compare_exchange_strong_explicit(&q->ctl[first->slot], &key,
                                                     MQXI_CTL_TAKING | owner, memory_order_acq_rel,
                                                     memory_order_relaxed)) {
-            fetch_next(q, first->slot, false);
+            mqxi_fetch_next(q, first->slot, false);
             return first->slot >= q->layout.front ? mqxi_index_refresh(q, first->slot) : 0;
         }
         if (first->slot >= q->layout.front) { /* a ghost, or somebody was faster */
@@ -492,7 +290,7 @@ int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out)
 
     if (r < 0)
         return r;
-    fetch_first_slot(q);
+    mqxi_fetch_first(q);
     me = mqxi_client_self(q->uid, &r);
     if (!me)
         return r;
@@ -511,7 +309,7 @@ int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out)
     out->sent_ns = s->sent_ns;
     if (!plausible(q, out, s->key)) {
         /* Damaged: no use to anybody, and must not block the others behind it. */
-        release(q, first.slot);
+        mqxi_slot_release(q, first.slot);
         mqxi_event_signal(&q->header->send_event, false);
         return vanished(q) ? -EIO : -EBADMSG;
     }
@@ -543,9 +341,9 @@ int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
         atomic_store_explicit(&q->ctl[t->slot], MQXI_CTL_FILLING | t->owner, memory_order_release);
         mqxi_segment_trim_overflow(q, t->slot);
     }
-    release(q, t->slot);
+    mqxi_slot_release(q, t->slot);
     atomic_store_explicit(&h->last_recv_ns, now_coarse(), memory_order_relaxed);
-    hint(&h->recv_cpu, (uint32_t)sched_getcpu());
+    mqxi_hint(&h->recv_cpu, (uint32_t)sched_getcpu());
     if (durable != MQXI_DURABLE_OFF)
         mqxi_durable_mark(q, t->slot);
     mqxi_event_signal(&h->send_event, false);

@@ -14,14 +14,6 @@
 
 #include <errno.h>
 
-/* A damaged or hostile segment could keep us reading one node for ever; nobody else's progress
- * can make us fail this often in a row. */
-#ifdef FUZZING /* the fuzzer has less patience */
-#define TRIES 100
-#else
-#define TRIES 100000
-#endif
-
 __extension__ typedef unsigned __int128 pair_t __attribute__((may_alias));
 
 struct value {
@@ -36,7 +28,7 @@ static struct mqxi_node *node_at(const struct mqxi_queue *q, unsigned level, uin
 /* Both halves of a node as they were at one moment: every change moves `where`. */
 static int read_node(struct mqxi_node *node, struct value *out)
 {
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < MQXI_TRIES; i++) {
         out->where = atomic_load_explicit(&node->where, memory_order_acquire);
         out->key = atomic_load_explicit(&node->key, memory_order_acquire);
         if (atomic_load_explicit(&node->where, memory_order_acquire) == out->where)
@@ -92,7 +84,7 @@ static int inner_minimum(const struct mqxi_queue *q, unsigned level, uint32_t n,
 
     if (to > q->layout.nodes[level - 1])
         to = q->layout.nodes[level - 1];
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < MQXI_TRIES; i++) {
         struct mqxi_node *child = node_at(q, level - 1, from);
         uint64_t least = UINT64_MAX; /* a key minus one: nothing (0) is the largest */
         uint32_t at = 0;
@@ -143,7 +135,7 @@ static int refresh_node(struct mqxi_queue *q, unsigned level, uint32_t n)
 {
     struct mqxi_node *node = node_at(q, level, n);
 
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < MQXI_TRIES; i++) {
         struct mqxi_first first;
         struct value old;
 
@@ -174,7 +166,7 @@ static int insert_into_node(struct mqxi_queue *q, unsigned level, uint32_t n, ui
     struct mqxi_node *node = node_at(q, level, n);
     bool bumped = false;
 
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < MQXI_TRIES; i++) {
         struct value old;
 
         if (read_node(node, &old) < 0)

@@ -10,7 +10,13 @@
 
 #include "layout.h"
 
-struct mqxi_client;
+/* Attempts before a segment is taken for damaged: in a damaged or hostile one something may look as
+ * if it changed all the time; nobody else's progress makes us fail this often in a row. */
+#ifdef FUZZING /* the fuzzer has less patience */
+#define MQXI_TRIES 100
+#else
+#define MQXI_TRIES 100000
+#endif
 
 struct mqxi_queue {
     struct mqxi_header *header; /* start of the mapping */

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "client.h"
+#include "durable.h"
 #include "index.h"
 #include "wait.h"
 
@@ -49,6 +50,9 @@ static void free_slot(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
     if (!atomic_compare_exchange_strong(&q->ctl[slot], &seen, MQXI_CTL_FREE))
         return;
     clear_used(q, slot);
+    /* It may have died after its message was consumed and before mqxd was told. */
+    if (atomic_load_explicit(&q->header->durable, memory_order_relaxed) != MQXI_DURABLE_OFF)
+        mqxi_durable_mark(q, slot);
     mqxi_event_signal(&q->header->send_event, false);
 }
 

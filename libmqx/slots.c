@@ -1,0 +1,168 @@
+/*
+ * Free slots: claimed by senders, the lowest first, so that a queue that holds
+ * little stays small, and given back.  The control word decides; the used bitmap
+ * over the slots behind the front only says where to look.
+ */
+#include "slots.h"
+
+#include <errno.h>
+
+#include "cache.h"
+#include "segment.h"
+#include "wait.h"
+
+static bool claim(struct mqxi_queue *q, uint32_t slot, uint64_t owner)
+{
+    uint64_t free = MQXI_CTL_FREE;
+
+    return atomic_compare_exchange_strong_explicit(&q->ctl[slot], &free, MQXI_CTL_FILLING | owner,
+                                                   memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* Receivers scan only as far as a slot of the front was ever used. */
+static void raise_front(struct mqxi_queue *q, uint32_t slots)
+{
+    _Atomic uint32_t *used = &q->header->front_used;
+    uint32_t seen = atomic_load_explicit(used, memory_order_relaxed);
+
+    while (seen < slots && !atomic_compare_exchange_weak(used, &seen, slots))
+        ;
+}
+
+static int claim_in_front(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
+{
+    for (uint32_t i = 0; i < q->layout.front; i++)
+        if (atomic_load_explicit(&q->ctl[i], memory_order_acquire) == MQXI_CTL_FREE &&
+            claim(q, i, owner)) {
+            raise_front(q, i + 1);
+            mqxi_fetch_next(q, i, true);
+            *slot = i;
+            return 0;
+        }
+    return -EAGAIN;
+}
+
+/*
+ * The front is full, and receivers are at work: give them a moment.  Where they
+ * are slower than the senders, that costs nothing, and it keeps a stream in the
+ * front, where a message costs a fraction of what it does in the tree, whose
+ * upper nodes all senders and receivers change.  Where that frees nothing, as in
+ * a queue that is deep, it is not tried again soon.
+ */
+static int claim_after_a_moment(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
+{
+    uint32_t freed = mqxi_event_read(&q->header->send_event);
+    uint32_t skip = atomic_load_explicit(&q->skip, memory_order_relaxed);
+    int r = -EAGAIN;
+
+    if (skip > 0) {
+        atomic_store_explicit(&q->skip, skip - 1, memory_order_relaxed);
+        return -EAGAIN;
+    }
+    if (freed != atomic_load_explicit(&q->freed, memory_order_relaxed)) {
+        mqxi_event_pause(MQXI_WAIT_DRAIN(MQXI_FRONT));
+        r = claim_in_front(q, owner, slot);
+        atomic_store_explicit(&q->freed, mqxi_event_read(&q->header->send_event),
+                              memory_order_relaxed);
+        if (r < 0)
+            atomic_store_explicit(&q->skip, 1000, memory_order_relaxed);
+    }
+    return r;
+}
+
+/* Claim a slot whose bit in this word of the used bitmap is clear. */
+static int claim_in_word(struct mqxi_queue *q, uint32_t word, uint32_t slots, uint64_t owner,
+                         uint32_t *slot)
+{
+    uint64_t free = ~atomic_load_explicit(&q->used[word], memory_order_acquire);
+
+    for (; free; free &= free - 1) {
+        uint32_t bit = (uint32_t)__builtin_ctzll(free), i = word * 64 + bit;
+
+        if (i >= slots)
+            break;
+        if (!claim(q, i, owner))
+            continue; /* a bit is a hint; its owner clears or sets it */
+        /* Only while the slot is ours: a late clear or set by another would lose it. */
+        atomic_fetch_or_explicit(&q->used[word], UINT64_C(1) << bit, memory_order_acq_rel);
+        mqxi_hint(&q->header->free_word, word);
+        *slot = i;
+        return 0;
+    }
+    return -EAGAIN;
+}
+
+/* Behind the front: the used bitmap, from the hint on and round, then slots never used before. */
+static int claim_behind(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
+{
+    for (int i = 0; i < MQXI_TRIES; i++) {
+        uint32_t slots = atomic_load_explicit(&q->header->reserved, memory_order_acquire);
+        uint32_t start = atomic_load_explicit(&q->header->free_word, memory_order_relaxed), words;
+        int r;
+
+        if (slots > q->layout.maxmsg)
+            return -EBADMSG;
+        words = (slots + 63) / 64;
+        if (start < 1 || start >= words)
+            start = 1;
+        for (uint32_t w = start; w < words; w++)
+            if (claim_in_word(q, w, slots, owner, slot) == 0)
+                return 0;
+        for (uint32_t w = 1; w < start; w++)
+            if (claim_in_word(q, w, slots, owner, slot) == 0)
+                return 0;
+        if (slots == q->layout.maxmsg)
+            return -EAGAIN;
+        r = mqxi_segment_reserve(q, slots);
+        if (r < 0)
+            return r;
+        mqxi_hint(&q->header->free_word, slots / 64);
+    }
+    return -EBADMSG;
+}
+
+static int claim_any(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
+{
+    int r = -EAGAIN;
+
+    /* free_word 0: the front may have room. */
+    if (atomic_load_explicit(&q->header->free_word, memory_order_relaxed) == 0)
+        r = claim_in_front(q, owner, slot);
+    if (r == -EAGAIN && q->layout.levels > 0)
+        r = claim_after_a_moment(q, owner, slot);
+    if (r == -EAGAIN && q->layout.levels > 0)
+        r = claim_behind(q, owner, slot);
+    return r;
+}
+
+int mqxi_slot_claim(struct mqxi_queue *q, uint64_t owner, uint32_t *slot, uint64_t *seen)
+{
+    /* At first without a look at the receivers' counter, a cache line that they keep changing. */
+    int r = claim_any(q, owner, slot);
+
+    for (int i = 0; r == -EAGAIN && i < MQXI_TRIES; i++) {
+        uint32_t freed = mqxi_event_read(&q->header->send_event);
+
+        r = claim_any(q, owner, slot);
+        if (r == -EAGAIN)
+            r = claim_in_front(q, owner, slot); /* whatever the hint says */
+        /* Full only if nothing was freed while we looked: a slot that we had passed may have
+         * become free before one that we still saw free was claimed. */
+        if (r == -EAGAIN && mqxi_event_read(&q->header->send_event) == freed) {
+            *seen = freed;
+            return -EAGAIN;
+        }
+    }
+    return r == -EAGAIN ? -EBADMSG : r;
+}
+
+/* The slot is free again; the caller owns it.  The store is the commit point. */
+void mqxi_slot_release(struct mqxi_queue *q, uint32_t slot)
+{
+    atomic_store_explicit(&q->ctl[slot], MQXI_CTL_FREE, memory_order_release);
+    if (slot >= q->layout.front)
+        atomic_fetch_and_explicit(&q->used[slot / 64], ~(UINT64_C(1) << slot % 64),
+                                  memory_order_acq_rel);
+    if (slot / 64 < atomic_load_explicit(&q->header->free_word, memory_order_relaxed))
+        mqxi_hint(&q->header->free_word, slot / 64);
+}
