@@ -20,6 +20,7 @@
 #include "client.h"
 #include "durable.h"
 #include "index.h"
+#include "least.h"
 #include "segment.h"
 #include "slots.h"
 #include "wait.h"
@@ -125,40 +126,19 @@ int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio
     return vanished(q) ? -EIO : r;
 }
 
-/* Is anything in these eight slots, a cache line of control words? */
-static bool any(_Atomic uint64_t *ctl)
-{
-    uint64_t all = 0;
-
-    for (int i = 0; i < 8; i++)
-        all |= atomic_load_explicit(&ctl[i], memory_order_relaxed);
-    return all != MQXI_CTL_FREE;
-}
-
-/* The smallest key in the front.  Minus one, a free word (0) is the largest number, and an owned
- * one (bit 63) larger than every key: the minimum alone decides. */
 static struct mqxi_first scan_front(const struct mqxi_queue *q)
 {
-    uint64_t least = UINT64_MAX;
-    uint32_t slot = 0, end = atomic_load_explicit(&q->header->front_used, memory_order_acquire);
+    uint32_t end = atomic_load_explicit(&q->header->front_used, memory_order_acquire), slot;
+    uint64_t least;
 
     if (end > q->layout.front)
         end = q->layout.front;
-    for (uint32_t i = 0; i < end; i++) {
-        uint64_t v;
-
-        if (i % 8 == 0)
-            while (i + 8 <= end && !any(&q->ctl[i]))
-                i += 8;
-        if (i == end)
-            break;
-        v = atomic_load_explicit(&q->ctl[i], memory_order_relaxed) - 1;
-        /* No branch: in a full front it would be mispredicted several times a scan. */
-        slot = v < least ? i : slot;
-        least = v < least ? v : least;
-    }
-    atomic_thread_fence(memory_order_acquire); /* the event counter is read after all of them */
-    return (struct mqxi_first){least < MQXI_CTL_OWNED - 1 ? least + 1 : 0, slot};
+    least = mqxi_least(q->ctl, end, 1);
+    if (!mqxi_least_is_key(least))
+        return (struct mqxi_first){0, 0};
+    slot = mqxi_least_where(q->ctl, end, 1, least);
+    /* Taken meanwhile: an attempt to claim it, in any slot, fails, and we look again. */
+    return (struct mqxi_first){least + 1, slot < end ? slot : 0};
 }
 
 /* The smallest key of front and tree; key 0: none. */

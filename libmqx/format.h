@@ -31,8 +31,8 @@
 #define MQXI_PRIO_MAX    32768u     /* priorities 0..32767, as Linux's MQ_PRIO_MAX */
 
 #define MQXI_FRONT  64u  /* slots that are scanned; those behind them are in the tree */
-#define MQXI_FANOUT 16u  /* children of a tree node; leaves are control words */
-#define MQXI_LEVELS 6u   /* enough for MQXI_MAXMSG_MAX: 16^6 leaves */
+#define MQXI_FANOUT 32u  /* children of a tree node; leaves are control words */
+#define MQXI_LEVELS 5u   /* enough for MQXI_MAXMSG_MAX: 32^5 leaves */
 #define MQXI_INLINE 160u /* largest message that lives in the slot itself */
 #define MQXI_PAGE   4096u
 

@@ -14,6 +14,8 @@
 
 #include <errno.h>
 
+#include "least.h"
+
 __extension__ typedef unsigned __int128 pair_t __attribute__((may_alias));
 
 struct value {
@@ -58,21 +60,25 @@ static uint32_t node_slot(uint64_t where)
 }
 
 /* The smallest ready key among the control words below leaf node n. */
-static struct mqxi_first leaf_minimum(const struct mqxi_queue *q, uint32_t n)
+static int leaf_minimum(const struct mqxi_queue *q, uint32_t n, struct mqxi_first *first)
 {
-    uint32_t from = q->layout.front + n * MQXI_FANOUT, to = from + MQXI_FANOUT;
-    struct mqxi_first first = {0, 0};
+    uint32_t from = q->layout.front + n * MQXI_FANOUT, count = q->layout.maxmsg - from;
 
-    if (to > q->layout.maxmsg)
-        to = q->layout.maxmsg;
-    for (uint32_t slot = from; slot < to; slot++) {
-        uint64_t ctl = atomic_load_explicit(&q->ctl[slot], memory_order_acquire);
+    if (count > MQXI_FANOUT)
+        count = MQXI_FANOUT;
+    for (int i = 0; i < MQXI_TRIES; i++) {
+        uint64_t least = mqxi_least(&q->ctl[from], count, 1);
+        uint32_t at;
 
-        /* Free (0) wraps round to the largest number, owned words have bit 63. */
-        if (ctl - 1 < first.key - 1 && mqxi_ctl_ready(ctl))
-            first = (struct mqxi_first){ctl, slot};
+        *first = (struct mqxi_first){0, 0};
+        if (!mqxi_least_is_key(least))
+            return 0;
+        at = mqxi_least_where(&q->ctl[from], count, 1, least);
+        *first = (struct mqxi_first){least + 1, from + at};
+        if (at < count) /* else it was taken meanwhile */
+            return 0;
     }
-    return first;
+    return -EBADMSG;
 }
 
 /* The smallest key among the child nodes of node n of a higher level: first the keys alone, then
@@ -80,27 +86,23 @@ static struct mqxi_first leaf_minimum(const struct mqxi_queue *q, uint32_t n)
 static int inner_minimum(const struct mqxi_queue *q, unsigned level, uint32_t n,
                          struct mqxi_first *first)
 {
-    uint32_t from = n * MQXI_FANOUT, to = from + MQXI_FANOUT;
+    uint32_t from = n * MQXI_FANOUT, count = q->layout.nodes[level - 1] - from;
+    struct mqxi_node *child = node_at(q, level - 1, from);
+    const uint32_t stride = sizeof(*child) / sizeof(child->key);
 
-    if (to > q->layout.nodes[level - 1])
-        to = q->layout.nodes[level - 1];
+    if (count > MQXI_FANOUT)
+        count = MQXI_FANOUT;
     for (int i = 0; i < MQXI_TRIES; i++) {
-        struct mqxi_node *child = node_at(q, level - 1, from);
-        uint64_t least = UINT64_MAX; /* a key minus one: nothing (0) is the largest */
-        uint32_t at = 0;
+        uint64_t least = mqxi_least(&child->key, count, stride);
+        uint32_t at;
         struct value v;
 
-        for (uint32_t j = 0; j < to - from; j++) {
-            uint64_t k = atomic_load_explicit(&child[j].key, memory_order_acquire) - 1;
-
-            if (k < least) {
-                least = k;
-                at = j;
-            }
-        }
         *first = (struct mqxi_first){0, 0};
         if (least == UINT64_MAX)
             return 0;
+        at = mqxi_least_where(&child->key, count, stride, least);
+        if (at == count)
+            continue;
         if (read_node(&child[at], &v) < 0)
             return -EBADMSG;
         *first = (struct mqxi_first){v.key, node_slot(v.where)};
@@ -114,8 +116,7 @@ static int minimum(const struct mqxi_queue *q, unsigned level, uint32_t n, struc
 {
     if (level > 0)
         return inner_minimum(q, level, n, first);
-    *first = leaf_minimum(q, n);
-    return 0;
+    return leaf_minimum(q, n, first);
 }
 
 int mqxi_index_first(const struct mqxi_queue *q, struct mqxi_first *out)

@@ -6,7 +6,7 @@
 #include "engine.h"
 #include "testing.h"
 
-static const uint32_t sizes[] = {65, 80, 81, 64 + 256, 64 + 257, 64 + 4096, 64 + 4097, 10000};
+static const uint32_t sizes[] = {65, 80, 81, 64 + 256, 64 + 257, 64 + 1024, 64 + 1025, 10000};
 #define SIZES (sizeof(sizes) / sizeof(*sizes))
 
 /* A queue whose control words the test writes itself. */
@@ -131,7 +131,7 @@ static void extreme_keys(void)
  * not overwrite what it has not seen. */
 static void every_insert_bumps_every_version(void)
 {
-    struct mqxi_queue *q = make(64 + 4097);
+    struct mqxi_queue *q = make(64 + 32769);
     uint32_t slot = 64 + 4000;
 
     IS(q->layout.levels, 4);
@@ -151,7 +151,7 @@ static void every_insert_bumps_every_version(void)
 
 static void refreshes_bump_too(void)
 {
-    struct mqxi_queue *q = make(64 + 4097);
+    struct mqxi_queue *q = make(64 + 32769);
     uint64_t before = node(q, 3, 0)->where >> MQXI_NODE_SLOT_BITS;
 
     IS(mqxi_index_refresh(q, 64), 0);
@@ -212,7 +212,7 @@ static void unindexed_is_found(void)
 static void half_indexed_is_found(void)
 {
     for (unsigned level = 0; level < 3; level++) {
-        struct mqxi_queue *q = make(64 + 4097);
+        struct mqxi_queue *q = make(64 + 32769);
         uint32_t slot = 64 + 3333, n = 3333;
 
         publish(q, 64, UINT64_C(9) << MQXI_SEQ_BITS);
