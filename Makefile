@@ -44,7 +44,8 @@ LIB  := $(OURS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
 # (Tests pass null pointers on purpose.)
 PLAIN := $(BASE) -Wno-nonnull $(if $(findstring undefined,$(SANITIZE)),-fno-sanitize=nonnull-attribute)
 
-FUSE_CFLAGS := $(shell pkg-config --cflags fuse3 2>/dev/null)
+# As system headers: newer ones are not pedantically clean.
+FUSE_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags fuse3 2>/dev/null))
 FUSE_LIBS   := $(shell pkg-config --libs fuse3 2>/dev/null)
 # The static libinih (position-independent on Debian), so that a program that is run with our
 # library preloaded gets no other library with it.

@@ -232,12 +232,12 @@ static void half_indexed_is_found(void)
 
 static void damaged_nodes(void)
 {
-    struct mqxi_queue *q = make(64 + 300);
+    struct mqxi_queue *q = make(64 + 3000);
     struct mqxi_first first;
 
     publish(q, 70, 9);
     for (int i = 0; i < 3; i++) {
-        static const uint32_t wrong[] = {0, 63, 364};
+        static const uint32_t wrong[] = {0, 63, 3064};
 
         node(q, 2, 0)->key = 5;
         node(q, 2, 0)->where = wrong[i];
@@ -246,7 +246,7 @@ static void damaged_nodes(void)
     /* A child that claims a slot that is not there; the truth is in the slots. */
     node(q, 1, 1)->key = 5;
     node(q, 1, 1)->where = 5000;
-    IS(mqxi_index_check(q, 364), 0);
+    IS(mqxi_index_check(q, 3064), 0);
     IS(root(q).key, 9);
     IS(root(q).slot, 70);
     drop(q);
