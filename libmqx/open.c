@@ -11,6 +11,7 @@
 #include "conf.h"
 #include "durable.h"
 #include "handles.h"
+#include "kernel_limits.h"
 #include "names.h"
 #include "posix.h"
 #include "segment.h"
@@ -81,6 +82,12 @@ static int choose_attr(const struct opening *o, struct mqxi_attr *out)
     r = mqxi_conf_policy(o->name, &policy);
     if (r < 0)
         return r;
+    if (mqxi_limits_kernel()) {
+        mqxi_limits_default(&policy.maxmsg, &policy.msgsize);
+        r = o->attr ? mqxi_limits_check(o->attr->mq_maxmsg, o->attr->mq_msgsize) : 0;
+        if (r < 0)
+            return r;
+    }
     out->maxmsg = o->attr ? (uint32_t)o->attr->mq_maxmsg : policy.maxmsg;
     out->msgsize = o->attr ? (uint32_t)o->attr->mq_msgsize : policy.msgsize;
     out->mode = o->mode & 07777 & ~read_umask();
