@@ -91,6 +91,30 @@ static int registry_path(uid_t user, char *path)
     return mqxi_path(MQXI_CLIENTS, name, path);
 }
 
+/*
+ * Which registry file this process used last for a user: unlike its identity it
+ * is not forgotten in a forked child.  After chroot, or when somebody removed
+ * $MQX_DIR, the path leads to another file, or nowhere; that one knows nothing
+ * about the owners in the queues that we have, and must not be asked.
+ */
+static struct known {
+    _Atomic uint64_t user; /* user id + 1; 0: unused */
+    _Atomic uint64_t ino;  /* 0: none yet */
+} registries[MQXI_IDENTITIES];
+
+static _Atomic uint64_t *known_registry(uid_t user)
+{
+    for (unsigned i = 0; i < MQXI_IDENTITIES; i++) {
+        struct known *k = &registries[(user + i) % MQXI_IDENTITIES];
+        uint64_t seen = 0;
+
+        if (atomic_compare_exchange_strong(&k->user, &seen, (uint64_t)user + 1) ||
+            seen == (uint64_t)user + 1)
+            return &k->ino;
+    }
+    return &registries[0].ino; /* no more users than identities: not reached */
+}
+
 /* Open a user's registry, made when missing.  Size first, so that nobody maps beyond its end. */
 static int registry_open(uid_t user)
 {
@@ -180,10 +204,10 @@ static int registry_check(int fd)
     return head.magic == MAGIC && head.version == VERSION ? 0 : -EBADMSG;
 }
 
-static int take(uid_t user, uint32_t pid, uint64_t *owner, uint64_t *ino, void **mapping)
+static int take(uid_t user, uint32_t pid, uint64_t *owner, void **mapping)
 {
     struct mqxi_stat st = {0};
-    uint64_t generation = 0;
+    uint64_t generation = 0, none = 0;
     int fd = registry_open(user), r;
 
     if (fd < 0)
@@ -191,7 +215,9 @@ static int take(uid_t user, uint32_t pid, uint64_t *owner, uint64_t *ino, void *
     r = registry_check(fd);
     if (r == 0)
         r = mqxi_sys_stat(fd, "", &st);
-    *ino = st.ino;
+    if (r == 0 && !atomic_compare_exchange_strong(known_registry(user), &none, st.ino) &&
+        none != st.ino)
+        r = -ESTALE;
     if (r == 0)
         r = take_number(fd, pid);
     if (r >= 0) {
@@ -206,7 +232,7 @@ static int take(uid_t user, uint32_t pid, uint64_t *owner, uint64_t *ino, void *
 struct mqxi_identity *mqxi_client_join(uid_t user, int *error)
 {
     struct mqxi_identity *me = find(user);
-    uint64_t owner = 0, none = 0, ino = 0;
+    uint64_t owner = 0, none = 0;
     void *mapping = NULL;
     uint32_t pid = (uint32_t)MQXI_SYS(SYS_getpid);
     int r;
@@ -217,7 +243,7 @@ struct mqxi_identity *mqxi_client_join(uid_t user, int *error)
     }
     if (atomic_load(&me->owner) != 0)
         return me;
-    r = take(user, pid, &owner, &ino, &mapping);
+    r = take(user, pid, &owner, &mapping);
     if (r < 0) {
         if (mapping)
             MQXI_SYS(SYS_munmap, mapping, MQXI_PAGE);
@@ -226,7 +252,6 @@ struct mqxi_identity *mqxi_client_join(uid_t user, int *error)
     }
     atomic_store(&me->pid, pid);
     atomic_store(&me->uid, (uint32_t)MQXI_SYS(SYS_getuid));
-    atomic_store(&me->ino, ino);
     /* Another thread, or a handler that interrupted us, may have been faster: one number a
      * process is enough. */
     if (!atomic_compare_exchange_strong(&me->owner, &none, owner))
@@ -236,14 +261,18 @@ struct mqxi_identity *mqxi_client_join(uid_t user, int *error)
 
 void mqxi_client_renew(uid_t user)
 {
+    _Atomic uint64_t *known = known_registry(user);
     struct mqxi_identity *me = find(user);
-    uint64_t owner = me ? atomic_load(&me->owner) : 0;
+    uint64_t owner = me ? atomic_load(&me->owner) : 0, ino = atomic_load(known);
     struct mqxi_stat st = {0};
     char path[PATH_MAX];
 
-    if (owner == 0 || registry_path(user, path) < 0)
+    mqxi_dir_keep();
+    if (ino == 0 || registry_path(user, path) < 0)
         return;
-    if (mqxi_sys_stat(AT_FDCWD, path, &st) < 0 || st.ino != atomic_load(&me->ino))
+    if (mqxi_sys_stat(AT_FDCWD, path, &st) == 0 && st.ino == ino)
+        return;
+    if (atomic_compare_exchange_strong(known, &ino, st.ino) && owner)
         atomic_compare_exchange_strong(&me->owner, &owner, 0);
 }
 
@@ -267,6 +296,8 @@ static bool holds_lock(int fd, uint64_t owner)
 
 bool mqxi_client_alive(uid_t user, uint64_t owner)
 {
+    uint64_t known = atomic_load(known_registry(user));
+    struct mqxi_stat st;
     char path[PATH_MAX];
     bool alive;
     int fd;
@@ -277,8 +308,9 @@ bool mqxi_client_alive(uid_t user, uint64_t owner)
         return true;
     fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0)
-        return fd != -ENOENT; /* no registry: nobody ever took a number in it */
-    alive = holds_lock(fd, owner);
+        return true;
+    alive =
+        mqxi_sys_stat(fd, "", &st) < 0 || (known != 0 && st.ino != known) || holds_lock(fd, owner);
     mqxi_sys_close(fd);
     return alive;
 }

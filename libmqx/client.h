@@ -17,7 +17,6 @@ struct mqxi_identity {
     _Atomic uint64_t owner; /* owner id; 0: none taken yet */
     _Atomic uint32_t pid;   /* getpid() and getuid() when the number was taken */
     _Atomic uint32_t uid;
-    _Atomic uint64_t ino; /* of the registry file the number was taken in */
 };
 #define MQXI_IDENTITIES 256u
 

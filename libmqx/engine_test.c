@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include "testing.h"
+#include "wait.h"
 
 static int put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio)
 {
@@ -231,6 +232,33 @@ static void lowest_slot_first(void)
     mqxi_segment_detach(q);
 }
 
+/* Who is refused learns the count to wait on: it moves when that changes. */
+static void where_to_wait(void)
+{
+    static const uint32_t some[] = {3, 100};
+
+    for (int s = 0; s < 2; s++) {
+        struct mqxi_queue *q = create("q", some[s], 16);
+        struct mqxi_taken t;
+        uint64_t seen = 1; /* no count: those are even */
+
+        for (uint32_t i = 0; i < some[s]; i++)
+            put_number(q, i, 0);
+        IS(mqxi_put(q, "x", 1, 0, 0, NULL, &seen), -EAGAIN);
+        IS(seen, mqxi_event_read(&q->header->send_event));
+        for (uint32_t i = 0; i < some[s]; i++)
+            IS(take_number(q), i);
+        CHECK(seen != mqxi_event_read(&q->header->send_event));
+        t.seen = 1;
+        IS(mqxi_take(q, &t), -EAGAIN);
+        IS(t.seen, mqxi_event_read(&q->header->recv_event));
+        put_number(q, 0, 0);
+        CHECK(t.seen != mqxi_event_read(&q->header->recv_event));
+        mqxi_segment_detach(q);
+        IS(mqxi_segment_unlink("q"), 0);
+    }
+}
+
 /* A sequence is never used twice: when they are used up, that is the end of the queue. */
 static void sequences_end(void)
 {
@@ -369,6 +397,7 @@ int main(void)
         UNIT(what_a_message_carries),
         UNIT(abort_restores_order),
         UNIT(lowest_slot_first),
+        UNIT(where_to_wait),
         UNIT(sequences_end),
         UNIT(taken_is_not_inherited),
         UNIT(damaged_message_is_dropped),

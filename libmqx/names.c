@@ -5,6 +5,7 @@
  */
 #include "names.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,14 +33,40 @@ int mqxi_name_check(const char *name, const char **out)
     return 0;
 }
 
-const char *mqxi_dir(void)
+static const char *chosen_dir(void)
 {
-    const char *dir = getenv("MQX_DIR");
+    const char *dir = secure_getenv("MQX_DIR");
     struct mqxi_stat st;
 
     if (dir && *dir)
         return dir;
     return mqxi_sys_stat(AT_FDCWD, "/run/mqx", &st) == 0 ? "/run/mqx" : "/dev/shm/mqx";
+}
+
+static char kept[PATH_MAX];
+static atomic_int keeping; /* 0: not yet, 1: being copied, 2: kept */
+
+const char *mqxi_dir(void)
+{
+    return atomic_load_explicit(&keeping, memory_order_acquire) == 2 ? kept : chosen_dir();
+}
+
+void mqxi_dir_keep(void)
+{
+    const char *dir = chosen_dir();
+    size_t used = 0, len = strlen(dir);
+    int none = 0;
+
+    if (!atomic_compare_exchange_strong(&keeping, &none, 1))
+        return;
+    if (dir[0] != '/' && MQXI_SYS(SYS_getcwd, kept, sizeof(kept)) > 0) {
+        used = strlen(kept);
+        kept[used++] = '/';
+    }
+    if (used + len < sizeof(kept)) {
+        memcpy(kept + used, dir, len + 1);
+        atomic_store_explicit(&keeping, 2, memory_order_release);
+    }
 }
 
 static const char *const places[MQXI_PLACES] = {"queues", "fifos", "clients", "gone", "tmp"};

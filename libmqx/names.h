@@ -13,6 +13,9 @@ int mqxi_name_check(const char *name, const char **out);
 
 /* $MQX_DIR, else /run/mqx where it exists, else /dev/shm/mqx. */
 const char *mqxi_dir(void);
+/* From now on it stays what it is, whatever the program does to its environment and its working
+ * directory.  Called when the first queue is used. */
+void mqxi_dir_keep(void);
 
 /* Directories below it, made (mode 1777) when missing. */
 enum mqxi_place {

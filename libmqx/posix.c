@@ -10,6 +10,7 @@
 #include "handles.h"
 #include "posix.h"
 #include "repair.h"
+#include "signals.h"
 #include "sys.h"
 #include "thread.h"
 #include "wait.h"
@@ -17,16 +18,14 @@
 /* --- send and receive ------------------------------------------------------------------------- */
 
 /*
- * How long a blocked call sleeps before it looks for itself.  First: before
- * repair.c has looked at all slots for what dead processes left.  Claimed: when
- * it saw slots that are being filled or emptied by processes that live: they
- * may have died since.  Each grows with the queue (20 ns a slot), since looking
- * does.
+ * How long a blocked call sleeps before it looks for itself whether somebody
+ * died.  Claimed: when it saw slots that are being filled or emptied by processes
+ * that live: they may die soon.  Few and long sleeps, since a handler that runs
+ * just when one ends by itself is not noticed.
  */
-#define FIRST_NS   UINT64_C(2000000)
 #define CLAIMED_NS UINT64_C(20000000)
 #define AGAIN_NS   UINT64_C(1000000000)
-#define SLOT_NS    UINT64_C(20)
+#define LARGE      4096 /* slots: looking at these takes as long as a few system calls */
 
 /* A send or a receive under way. */
 struct transfer {
@@ -129,30 +128,46 @@ static int sleep_outside(struct transfer *t, uint64_t longest_ns)
     return r;
 }
 
+/* Nothing for a while.  Is it because somebody died?  For a queue that may hold much, one sleeper
+ * looks for all.  Says how long to sleep next. */
+static int look_for_dead(struct mqxi_queue *q, uint64_t *longest)
+{
+    bool claims = false, swept;
+    int r = q->layout.maxmsg <= LARGE ? mqxi_repair(q, &claims) : mqxi_repair_sometimes(q, &swept);
+
+    *longest = claims ? CLAIMED_NS : AGAIN_NS;
+    return r;
+}
+
+/* Before each sleep. */
+static ssize_t look_up(struct transfer *t, uint64_t *longest)
+{
+    ssize_t r;
+
+    if (mqxi_event_read(event_of(t)) != t->seen) {
+        *longest = AGAIN_NS;
+        r = t->attempt(t);
+        /* Somebody was faster; on a busy queue there is soon more. */
+        return r == -EAGAIN ? look_again(t) : r;
+    }
+    r = look_for_dead(t->q, longest);
+    return r < 0 ? r : t->attempt(t);
+}
+
 /* Wait until an attempt succeeds, the deadline passes, or a signal handler ran. */
 static ssize_t wait_for(struct transfer *t)
 {
-    uint64_t looking = SLOT_NS * t->q->layout.maxmsg, longest = FIRST_NS + looking;
-
     for (;;) {
-        bool claims;
-        ssize_t r = sleep_outside(t, longest);
+        uint64_t longest, mask = mqxi_signals_hold();
+        ssize_t r = look_up(t, &longest);
+        bool interrupted = mqxi_signals_release(mask);
 
-        if (r < 0)
-            return r;
-        if (mqxi_event_read(event_of(t)) != t->seen) {
-            longest = FIRST_NS + looking;
-            r = t->attempt(t);
-            if (r == -EAGAIN) /* somebody was faster; on a busy queue there is soon more */
-                r = look_again(t);
-        } else {
-            /* Nothing for a while.  Is it because somebody died? */
-            r = mqxi_repair(t->q, &claims);
-            longest = claims ? CLAIMED_NS + looking : AGAIN_NS;
-            if (r == 0)
-                r = t->attempt(t);
-        }
         if (r != -EAGAIN)
+            return r;
+        if (interrupted)
+            return -EINTR;
+        r = sleep_outside(t, longest);
+        if (r < 0)
             return r;
     }
 }
@@ -226,10 +241,13 @@ int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
     struct transfer t;
     unsigned access;
     ssize_t r;
+    int type;
 
     pthread_testcancel();
     if (__builtin_expect(!valid(deadline) || prio >= MQXI_PRIO_MAX, 0))
         return (int)mqxi_result(-EINVAL);
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED,
+                          &type); /* cancelled here, it would keep a slot */
     t.token = mqxi_op_enter();
     r = mqxi_handle_get(fd, &t.q, &access);
     if (r == 0 && !(access & MQXI_WRITE))
@@ -252,6 +270,8 @@ int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
         sent = true;
     }
     mqxi_op_leave(t.token);
+    if (__builtin_expect(type != PTHREAD_CANCEL_DEFERRED, 0))
+        pthread_setcanceltype(type, NULL);
     return (int)mqxi_result(r);
 }
 
@@ -266,10 +286,12 @@ ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
     struct transfer t;
     unsigned access;
     ssize_t r;
+    int type;
 
     pthread_testcancel();
     if (__builtin_expect(!valid(deadline), 0))
         return mqxi_result(-EINVAL);
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type); /* as in mqx_timedsend */
     t.token = mqxi_op_enter();
     r = mqxi_handle_get(fd, &t.q, &access);
     if (r == 0 && !(access & MQXI_READ))
@@ -288,6 +310,8 @@ ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
         sent = false;
     }
     mqxi_op_leave(t.token);
+    if (__builtin_expect(type != PTHREAD_CANCEL_DEFERRED, 0))
+        pthread_setcanceltype(type, NULL);
     return mqxi_result(r);
 }
 

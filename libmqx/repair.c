@@ -16,6 +16,7 @@
 #include "client.h"
 #include "durable.h"
 #include "index.h"
+#include "segment.h"
 #include "wait.h"
 
 #define INTERVAL_NS UINT64_C(1000000000)
@@ -47,6 +48,19 @@ static void clear_used(struct mqxi_queue *q, uint32_t slot)
 
 static void free_slot(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
 {
+    int error;
+    struct mqxi_identity *me = q->layout.room ? mqxi_client_self(q->uid, &error) : NULL;
+
+    /* What its owner had reserved, and perhaps not noted yet, goes back: by us, while it is ours.
+     */
+    if (me) {
+        uint64_t mine = MQXI_CTL_FILLING | atomic_load(&me->owner);
+
+        if (!atomic_compare_exchange_strong(&q->ctl[slot], &seen, mine))
+            return;
+        mqxi_segment_trim_overflow(q, slot);
+        seen = mine;
+    }
     if (!atomic_compare_exchange_strong(&q->ctl[slot], &seen, MQXI_CTL_FREE))
         return;
     clear_used(q, slot);

@@ -37,14 +37,18 @@ static int random_bytes(void *out, size_t len)
 static int map(int fd, const struct mqxi_layout *l, const struct mqxi_stat *st,
                struct mqxi_queue **out)
 {
-    struct mqxi_queue *q = calloc(1, sizeof(*q));
+    struct mqxi_queue *q;
     uint8_t *base;
+    /* Not malloc: the last reference may be dropped in a signal handler. */
+    long made = MQXI_SYS(SYS_mmap, NULL, sizeof(*q), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (!q)
+    if (made < 0)
         return -ENOMEM;
+    q = (struct mqxi_queue *)made;
     base = mmap(NULL, l->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (base == MAP_FAILED) {
-        free(q);
+        MQXI_SYS(SYS_munmap, q, sizeof(*q));
         return -ENOMEM;
     }
     q->header = (struct mqxi_header *)base;
@@ -67,8 +71,8 @@ static int map(int fd, const struct mqxi_layout *l, const struct mqxi_stat *st,
 void mqxi_segment_detach(struct mqxi_queue *q)
 {
     mqxi_guard_remove(q);
-    munmap(q->header, q->layout.size);
-    free(q);
+    MQXI_SYS(SYS_munmap, q->header, q->layout.size);
+    MQXI_SYS(SYS_munmap, q, sizeof(*q));
 }
 
 static int open_unnamed(struct mqxi_unborn *u)

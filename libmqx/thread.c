@@ -86,7 +86,7 @@ static struct note *chunk(unsigned i)
     return expected;
 }
 
-static struct note *take_note(void)
+static struct note *take_note(uint64_t thread)
 {
     for (unsigned i = 0; i < CHUNKS; i++) {
         struct note *c = chunk(i);
@@ -95,7 +95,7 @@ static struct note *take_note(void)
             uint64_t zero = 0;
 
             if (atomic_load(&c[j].thread) == 0 &&
-                atomic_compare_exchange_strong(&c[j].thread, &zero, me))
+                atomic_compare_exchange_strong(&c[j].thread, &zero, thread))
                 return &c[j];
         }
         if (!c)
@@ -107,11 +107,10 @@ static struct note *take_note(void)
 /* A thread's first call, or the first in a forked child. */
 static struct note *join(void)
 {
-    struct note *n;
+    uint64_t thread = atomic_fetch_add(&threads, 1) + 1;
+    struct note *n = take_note(thread);
     int none = 0;
 
-    me = atomic_fetch_add(&threads, 1) + 1;
-    n = take_note();
     if (atomic_load(&barrier_state) == 0)
         ask_for_membarrier();
     if (!n) {
@@ -123,6 +122,9 @@ static struct note *join(void)
         atomic_store(&key_state, 2);
     if (atomic_load(&key_state) == 2)
         pthread_setspecific(key, n); /* without it the note of an ended thread stays taken */
+    /* Together at the end: a handler that came in between has joined with a note of its own,
+     * which is then lost. */
+    me = thread;
     mine = n;
     return n;
 }
