@@ -21,11 +21,21 @@
  * How long a blocked call sleeps before it looks for itself whether somebody
  * died.  Claimed: when it saw slots that are being filled or emptied by processes
  * that live: they may die soon.  Few and long sleeps, since a handler that runs
- * just when one ends by itself is not noticed.
+ * just when one ends by itself is not noticed; and of odd length, since programs
+ * interrupt themselves with alarm() after whole seconds.
  */
 #define CLAIMED_NS UINT64_C(20000000)
-#define AGAIN_NS   UINT64_C(1000000000)
+#define AGAIN_NS   (UINT64_C(1000000000) + odd_ns())
 #define LARGE      4096 /* slots: looking at these takes as long as a few system calls */
+
+/* Up to half a second. */
+static uint64_t odd_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)((uint32_t)now.tv_nsec * 2654435761u) / 9u;
+}
 
 /* A send or a receive under way. */
 struct transfer {

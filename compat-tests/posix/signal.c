@@ -290,6 +290,25 @@ static void handler_sends(void **state)
     assert_int_equal(count(q), 0);
 }
 
+static int alarmed(void *arg)
+{
+    const enum call *call = arg;
+    mqd_t q = mq_open(name(0), O_RDWR);
+
+    handle(SIGALRM, count_signal, 0);
+    alarm(1);
+    return blocking_call(*call, q) == -1 ? errno : 0;
+}
+
+/* A whole second, as programs use it, and no second signal. */
+static void alarm_ends_it(void **state)
+{
+    enum call call = which(state);
+
+    create_blocking(call);
+    assert_int_equal(in_child(alarmed, &call), EINTR);
+}
+
 #define EACH_CALL(sentence, function)                                                              \
     CALL("mq_send: " sentence, function, SEND),                                                    \
         CALL("mq_timedsend: " sentence, function, TIMEDSEND),                                      \
@@ -300,6 +319,7 @@ int group_signal(void)
 {
     const struct CMUnitTest tests[] = {
         EACH_CALL("EINTR the call was interrupted by a signal handler", interrupts),
+        EACH_CALL("alarm(2): the signal of alarm() ends a call", alarm_ends_it),
         EACH_CALL("signal(7): restarted after a handler with SA_RESTART", restarts),
         EACH_CALL("signal(7): an ignored signal does not interrupt", ignored),
         EACH_CALL("signal(7): a blocked signal does not interrupt", masked),
