@@ -270,14 +270,13 @@ static void wait_for_disk(const struct parked *writer, uint32_t slot, uint64_t k
     p.looked_ms = p.alive_ms = now_ms();
     if (attempt_disk(&p))
         return;
-    kept = malloc(sizeof(*kept));
+    kept = fuse_req_interrupted(p.request) ? NULL : malloc(sizeof(*kept));
     if (!kept) {
-        fuse_reply_err(p.request, ENOMEM);
+        fuse_reply_err(p.request, EIO); /* sent, but not known to be on disk */
         return;
     }
     *kept = p;
-    fuse_req_interrupt_func(p.request, NULL, NULL); /* the writer's, from when it was parked */
-    parked_add(kept, seen);
+    parked_add(kept, seen); /* its interrupt function replaces the writer's */
 }
 
 /* Dead processes may hold what it wants. */

@@ -14,22 +14,37 @@
 #include "mqxfs.h"
 #include "names.h"
 
-static void help(FILE *out)
+#define EXIT_USAGE 2
+
+static int print(const char *text)
 {
-    fputs("usage: mqxfs [OPTION...] [MOUNTPOINT]\n"
-          "\n"
-          "Show mqx's queues as files: write enqueues, read takes one message.\n"
-          "MOUNTPOINT: an empty directory; default: $MQX_MOUNT.\n"
-          "\n"
-          "  -f             stay in the foreground\n"
-          "  -d             ... and print every request\n"
-          "  -o OPTION,...  mount options, see mqxfs(1); root gets allow_other by itself\n"
-          "  -h, --help     this text\n"
-          "  -V, --version  the version\n"
-          "\n"
-          "Unmount with `umount MOUNTPOINT` or `fusermount3 -u MOUNTPOINT`.\n"
-          "The queues are those in $MQX_DIR, else in /run/mqx, else in /dev/shm/mqx.\n",
-          out);
+    if (fputs(text, stdout) >= 0 && fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_SUCCESS;
+    fprintf(stderr, "mqxfs: standard output: %s\n", strerror(errno));
+    return EXIT_FAILURE;
+}
+
+static int help(void)
+{
+    return print("usage: mqxfs [OPTION...] [MOUNTPOINT]\n"
+                 "\n"
+                 "Show mqx's queues as files: write enqueues, read takes one message.\n"
+                 "MOUNTPOINT: an empty directory; default: $MQX_MOUNT.\n"
+                 "\n"
+                 "  -f             stay in the foreground\n"
+                 "  -d             ... and print every request\n"
+                 "  -o OPTION,...  mount options, see mqxfs(1); root gets allow_other by itself\n"
+                 "  -h, --help     this text\n"
+                 "  -V, --version  the version\n"
+                 "\n"
+                 "Unmount with `umount MOUNTPOINT` or `fusermount3 -u MOUNTPOINT`.\n"
+                 "The queues are those in $MQX_DIR, else in /run/mqx, else in /dev/shm/mqx.\n");
+}
+
+static int usage(const char *what)
+{
+    fprintf(stderr, "mqxfs: %s; see 'mqxfs --help'\n", what);
+    return EXIT_USAGE;
 }
 
 static int fail(const char *what, const char *on, int error, const char *advice)
@@ -122,7 +137,7 @@ static int mount_and_serve(struct fuse_args *args, const struct fuse_cmdline_opt
         return fail("cannot mount on", mountpoint, ENOMEM, "free some memory");
     session = fuse_session_new(args, &mqxfs_ops, sizeof(mqxfs_ops), NULL);
     if (!session)
-        return EXIT_FAILURE; /* libfuse has said which option it does not know */
+        return usage("cannot use these options"); /* libfuse has said which */
     r = serve(session, options, mountpoint);
     fuse_session_destroy(session);
     return r;
@@ -134,30 +149,33 @@ int main(int argc, char **argv)
     struct fuse_cmdline_opts options;
     const char *mountpoint = getenv("MQX_MOUNT");
     char *resolved = NULL;
-    int r = EXIT_FAILURE;
+    int given = 0, r = EXIT_FAILURE;
 
     /* Before libfuse parses the arguments: it resolves the mount point, and cannot where a dead
      * one is mounted. */
     for (int i = 1; i < argc; i++)
-        if (argv[i][0] != '-' && strcmp(argv[i - 1], "-o") != 0)
+        if (argv[i][0] != '-' && strcmp(argv[i - 1], "-o") != 0) {
             mountpoint = argv[i];
+            given++;
+        }
+    if (given > 1)
+        return usage("more than one mount point");
     if (mountpoint && *mountpoint)
         unmount_dead(mountpoint);
     if (fuse_parse_cmdline(&args, &options) != 0)
-        return EXIT_FAILURE; /* libfuse has said why */
+        return given && access(mountpoint, F_OK) < 0
+                   ? fail("cannot mount on", mountpoint, errno, "make the directory first")
+                   : usage("cannot use these arguments"); /* libfuse has said which */
     /* Absolute, too, where it comes from MQX_MOUNT: as a daemon we unmount it from "/". */
     if (!options.mountpoint && mountpoint && *mountpoint)
         resolved = realpath(mountpoint, NULL);
     mountpoint = options.mountpoint ? options.mountpoint : resolved ? resolved : mountpoint;
     if (options.show_help) {
-        help(stdout);
-        r = EXIT_SUCCESS;
+        r = help();
     } else if (options.show_version) {
-        puts("mqxfs " MQX_VERSION);
-        r = EXIT_SUCCESS;
+        r = print("mqxfs " MQX_VERSION "\n");
     } else if (!mountpoint || !*mountpoint) {
-        fputs("mqxfs: no mount point: name an empty directory, or set MQX_MOUNT\n", stderr);
-        help(stderr);
+        r = usage("no mount point: name an empty directory, or set MQX_MOUNT");
     } else if (make_absolute("MQX_DIR") < 0 || make_absolute("MQX_CONF") < 0) {
         fputs("mqxfs: cannot tell the current directory; give MQX_DIR and MQX_CONF as absolute "
               "paths\n",

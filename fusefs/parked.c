@@ -48,7 +48,7 @@ static void interrupted(fuse_req_t request, void *arg)
     struct parked *p = arg;
 
     take_out(p);
-    fuse_reply_err(request, EINTR);
+    fuse_reply_err(request, p->direction == FOR_DISK ? EIO : EINTR);
     p->discard(p);
 }
 
@@ -57,11 +57,10 @@ void parked_add(struct parked *p, uint32_t seen)
     bool alone = !parked_any(p->attached, p->direction);
 
     append(p);
-    /* Not interrupted yet: its attempt looked, and interrupts are read by this thread alone. */
-    if (p->direction != FOR_DISK)
-        fuse_req_interrupt_func(p->request, interrupted, p);
     if (alone)
         arm(p->attached, p->direction, seen);
+    /* Last: were the request interrupted already, libfuse would call it here, and p be gone. */
+    fuse_req_interrupt_func(p->request, interrupted, p);
 }
 
 /* Tries a request and forgets it if it was answered; its interrupt function goes with the

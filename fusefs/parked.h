@@ -32,8 +32,9 @@ struct parked {
 /*
  * Park it (allocated by the caller, freed by discard), behind those who wait
  * already.  seen: the event word's count before the attempt that failed.
- * An interrupted request is answered with EINTR at once, but for FOR_DISK:
- * the message is sent already.
+ * Look for fuse_req_interrupted before.  One that is interrupted later is
+ * answered at once: EINTR, but EIO for FOR_DISK, whose message is sent
+ * already: who tries again after EINTR would send it twice.
  */
 void parked_add(struct parked *p, uint32_t seen);
 

@@ -17,6 +17,14 @@ start_mqxd() {
     await "mqxd" grep -qs "mqxd: ready" mqxd.err
 }
 
+ended() { # pid: of a child of ours
+    ! kill -0 "$1" || grep -q '^State:[[:space:]]*Z' "/proc/$1/status"
+}
+
+drain() { # queue: what is in it, on one line
+    while dd if="$1" iflag=nonblock 2>/dev/null; do :; done | xargs
+}
+
 sync_needs_mqxd() {
     with_durable sync
     fails "No such process" touch "$m/safe"
@@ -43,6 +51,64 @@ sync_waits_for_disk() {
     kill -CONT $mqxd
 }
 
+# One that waits for the disk can be stopped by a signal; its message is sent all the same, once.
+sync_wait_is_interruptible() {
+    local signal
+    with_durable sync
+    start_mqxd
+    touch "$m/safe"
+    kill -STOP $mqxd
+    for signal in INT KILL; do
+        background bash -c "echo $signal >$m/safe" 2>/dev/null
+        blocked $!
+        kill -$signal $!
+        await "the echo to end by SIG$signal" ended $!
+        wait $! 2>/dev/null && no "the echo succeeded in spite of SIG$signal"
+    done
+    kill -CONT $mqxd
+    echo last >"$m/safe" || no "the last write failed"
+    is "each once" "INT KILL last" "$(drain "$m/safe")"
+}
+
+# No EINTR, after which it would be sent again.
+sync_wait_interrupted_by_a_handler() {
+    with_durable sync
+    start_mqxd
+    touch "$m/safe"
+    kill -STOP $mqxd
+    background perl -MErrno=EIO -e '$SIG{USR1} = sub { };
+        open(F, ">", $ARGV[0]) or die;
+        exit(defined(syswrite(F, "x\n")) ? 1 : $! == EIO ? 0 : 2)' "$m/safe"
+    blocked $!
+    kill -USR1 $!
+    await "the write to end" ended $!
+    wait $! || no "it is no EIO: $?"
+    kill -CONT $mqxd
+    is "once" x "$(drain "$m/safe")"
+}
+
+# The same where it waited for room before.
+sync_wait_after_waiting_for_room() {
+    local i
+    with_durable sync
+    start_mqxd
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        echo $i >"$m/safe"
+    done
+    background bash -c "echo 1234567 >$m/safe" 2>/dev/null
+    blocked $!
+    kill -STOP $mqxd
+    is "makes room" 1 "$(cat "$m/safe")"
+    # It is in the queue, and so waits for the disk.
+    await "it to be sent" eval '[ "$(stat -c %s "$m/safe")" = 27 ]'
+    is_blocked $! || no "it does not wait for the disk"
+    kill -KILL $!
+    await "the echo to end" ended $!
+    wait $! 2>/dev/null && no "the echo succeeded in spite of SIGKILL"
+    kill -CONT $mqxd
+    is "each once" "$(seq 2 10 | xargs) 1234567" "$(drain "$m/safe")"
+}
+
 survives_the_loss_of_segments() {
     local i
     with_durable sync
@@ -62,10 +128,13 @@ survives_the_loss_of_segments() {
     is "mode" -rw-r----- "$(stat -c %A "$m/safe")"
     # The removal of the first had no promise to be on disk before the kill.
     is "the rest, in order" "$(seq 2 9 | xargs)" \
-        "$(while dd if="$m/safe" iflag=nonblock 2>/dev/null; do :; done | grep -vx 1 | xargs)"
+        "$(drain "$m/safe" | sed 's/^1 //')"
 }
 
 try "a sync queue needs mqxd" sync_needs_mqxd
 try "a sync write waits for the disk" sync_waits_for_disk
+try "a wait for the disk ends by a signal" sync_wait_is_interruptible
+try "... with EIO where it is handled" sync_wait_interrupted_by_a_handler
+try "... after a wait for room, too" sync_wait_after_waiting_for_room
 try "durable messages outlive the segments" survives_the_loss_of_segments
 finish

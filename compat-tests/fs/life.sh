@@ -98,14 +98,36 @@ is_a_daemon() {
     await "it to unmount" eval '! mounted'
 }
 
+# Its output goes to a full disk; what has none does not notice.
+fails_with() { # status text command...
+    local status=$1 text=$2
+    shift 2
+    LC_ALL=C "$@" >/dev/full 2>err
+    is "status of '$*'" "$status" $?
+    grep -qF "$text" err || no "'$*' did not say '$text': $(cat err)"
+}
+
+# What was given makes no sense.
+refuses() { # text argument...
+    local text=$1
+    shift
+    fails_with 2 "$text" mqxfs "$@"
+    grep -q "^mqxfs: .*; see 'mqxfs --help'$" err || no "'$*' names no help: $(cat err)"
+}
+
 says_what_is_wrong() {
     mqxfs --help | grep -q "usage: mqxfs" || no "--help"
     is "--version" "$(mqx --version | cut -d ' ' -f 2)" "$(mqxfs --version | cut -d ' ' -f 2)"
-    fails "no mount point" mqxfs
-    fails "none" mqxfs -f none
-    fails "unknown option" mqxfs -f -o nonsense "$m"
+    fails_with 1 "No space left" mqxfs --help
+    fails_with 1 "No space left" mqxfs --version
+    refuses "no mount point"
+    refuses "more than one" a b
+    refuses "unknown option" -f --nonsense "$m"
+    refuses "unknown option" -f -o nonsense "$m"
+    refuses "missing argument" "$m" -o
+    fails_with 1 "cannot mount on none: No such file" mqxfs -f none
     touch file
-    MQX_DIR=$PWD/file fails "MQX_DIR" mqxfs -f "$m"
+    MQX_DIR=$PWD/file fails_with 1 "MQX_DIR" mqxfs -f "$m"
 }
 
 try "umount ends it" ends_with_its_mount
