@@ -54,7 +54,7 @@ INIH := $(if $(wildcard $(shell $(CC) -print-file-name=libinih.a 2>/dev/null)),-
 comma := ,
 MAP := $(wildcard libmqx/libmqx.map)
 # nodelete: our signal handler and fork handlers must stay where they are.
-SHARED := -shared -Wl,-z,now -Wl,-z,nodelete -Wl,--exclude-libs,ALL \
+SHARED := -shared -Wl,-Bsymbolic-functions -Wl,-z,now -Wl,-z,nodelete -Wl,--exclude-libs,ALL \
           $(if $(SANITIZE),,-Wl,--no-undefined) \
           $(if $(MAP),-Wl$(comma)--version-script=$(MAP))
 

@@ -15,6 +15,13 @@
 #include "thread.h"
 #include "wait.h"
 
+#ifdef __GLIBC__
+#include <sys/single_threaded.h>
+#define ONLY_THREAD __libc_single_threaded
+#else
+#define ONLY_THREAD 0
+#endif
+
 /* --- send and receive ------------------------------------------------------------------------- */
 
 /*
@@ -239,6 +246,28 @@ static __attribute__((noinline)) int transfer_durable(struct transfer *t)
     return r;
 }
 
+/*
+ * send and receive are cancellation points, and are not to be cancelled in the
+ * middle, asynchronously, where they own a slot.  Nobody can cancel the only
+ * thread of a process but itself, and it finds out when it waits.
+ */
+static inline int begin_cancellable(void)
+{
+    int type = PTHREAD_CANCEL_DEFERRED;
+
+    if (!ONLY_THREAD) {
+        pthread_testcancel();
+        pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
+    }
+    return type;
+}
+
+static inline void end_cancellable(int type)
+{
+    if (__builtin_expect(type != PTHREAD_CANCEL_DEFERRED, 0))
+        pthread_setcanceltype(type, NULL);
+}
+
 static bool valid(const struct timespec *deadline)
 {
     return !deadline ||
@@ -253,11 +282,9 @@ int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
     ssize_t r;
     int type;
 
-    pthread_testcancel();
     if (__builtin_expect(!valid(deadline) || prio >= MQXI_PRIO_MAX, 0))
         return (int)mqxi_result(-EINVAL);
-    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED,
-                          &type); /* cancelled here, it would keep a slot */
+    type = begin_cancellable();
     t.token = mqxi_op_enter();
     r = mqxi_handle_get(fd, &t.q, &access);
     if (r == 0 && !(access & MQXI_WRITE))
@@ -280,8 +307,7 @@ int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
         sent = true;
     }
     mqxi_op_leave(t.token);
-    if (__builtin_expect(type != PTHREAD_CANCEL_DEFERRED, 0))
-        pthread_setcanceltype(type, NULL);
+    end_cancellable(type);
     return (int)mqxi_result(r);
 }
 
@@ -298,10 +324,9 @@ ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
     ssize_t r;
     int type;
 
-    pthread_testcancel();
     if (__builtin_expect(!valid(deadline), 0))
         return mqxi_result(-EINVAL);
-    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type); /* as in mqx_timedsend */
+    type = begin_cancellable();
     t.token = mqxi_op_enter();
     r = mqxi_handle_get(fd, &t.q, &access);
     if (r == 0 && !(access & MQXI_READ))
@@ -320,8 +345,7 @@ ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
         sent = false;
     }
     mqxi_op_leave(t.token);
-    if (__builtin_expect(type != PTHREAD_CANCEL_DEFERRED, 0))
-        pthread_setcanceltype(type, NULL);
+    end_cancellable(type);
     return mqxi_result(r);
 }
 

@@ -28,30 +28,26 @@
 #define MADV_WIPEONFORK 18
 #endif
 
-struct note {
-    _Alignas(64) _Atomic uint64_t thread; /* 0: free; taken by a thread with compare-and-swap */
-    _Atomic uint32_t depth;               /* written by that thread: calls it is inside of */
-};
-#define PER_CHUNK (MQXI_PAGE / sizeof(struct note))
+#define PER_CHUNK (MQXI_PAGE / sizeof(struct mqxi_note))
 #define CHUNKS    4096
 
-static struct note *_Atomic chunks[CHUNKS]; /* never freed; found again after fork, zeroed */
-static _Atomic uint64_t threads;            /* that ever had a note: also before a fork */
-static _Thread_local struct note *mine;
-static _Thread_local uint64_t me; /* what stands in my note */
+static struct mqxi_note *_Atomic chunks[CHUNKS]; /* never freed; found again after fork, zeroed */
+static _Atomic uint64_t threads;                 /* that ever had a note: also before a fork */
+_Thread_local struct mqxi_noted mqxi_noted;
 static struct mqxi_queue *_Atomic retired;
 static atomic_bool unnoted; /* a thread got no note, for want of memory: never unmap again */
 
 /* Threads' notes are ordered by membarrier on the side of the unmapper; where the kernel has
  * none, by a fence on each entry. */
-static atomic_int barrier_state; /* 0: not asked yet, 1: membarrier works, 2: fences */
-static _Atomic int key_state;    /* 0: no key yet, 1: being made, 2: made */
+atomic_bool mqxi_no_membarrier;
+static atomic_bool asked;     /* whether the kernel has it */
+static _Atomic int key_state; /* 0: no key yet, 1: being made, 2: made */
 static pthread_key_t key;
 
 static void give_back(void *note)
 {
-    struct note *n = note;
-    uint64_t thread = me;
+    struct mqxi_note *n = note;
+    uint64_t thread = mqxi_noted.thread;
 
     if (atomic_load(&n->thread) != thread)
         return; /* from before a fork */
@@ -61,14 +57,14 @@ static void give_back(void *note)
 
 static void ask_for_membarrier(void)
 {
-    long r = MQXI_SYS(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
-
-    atomic_store(&barrier_state, r == 0 ? 1 : 2);
+    if (MQXI_SYS(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) < 0)
+        atomic_store(&mqxi_no_membarrier, true);
+    atomic_store(&asked, true);
 }
 
-static struct note *chunk(unsigned i)
+static struct mqxi_note *chunk(unsigned i)
 {
-    struct note *c = atomic_load(&chunks[i]), *expected = NULL;
+    struct mqxi_note *c = atomic_load(&chunks[i]), *expected = NULL;
     long made;
 
     if (c)
@@ -80,16 +76,16 @@ static struct note *chunk(unsigned i)
     /* Where this fails, a child inherits notes of threads that it does not have, and at worst
      * unmaps nothing. */
     MQXI_SYS(SYS_madvise, made, MQXI_PAGE, MADV_WIPEONFORK);
-    if (atomic_compare_exchange_strong(&chunks[i], &expected, (struct note *)made))
-        return (struct note *)made;
+    if (atomic_compare_exchange_strong(&chunks[i], &expected, (struct mqxi_note *)made))
+        return (struct mqxi_note *)made;
     MQXI_SYS(SYS_munmap, made, MQXI_PAGE);
     return expected;
 }
 
-static struct note *take_note(uint64_t thread)
+static struct mqxi_note *take_note(uint64_t thread)
 {
     for (unsigned i = 0; i < CHUNKS; i++) {
-        struct note *c = chunk(i);
+        struct mqxi_note *c = chunk(i);
 
         for (unsigned j = 0; c && j < PER_CHUNK; j++) {
             uint64_t zero = 0;
@@ -104,14 +100,13 @@ static struct note *take_note(uint64_t thread)
     return NULL;
 }
 
-/* A thread's first call, or the first in a forked child. */
-static struct note *join(void)
+struct mqxi_note *mqxi_op_join(void)
 {
     uint64_t thread = atomic_fetch_add(&threads, 1) + 1;
-    struct note *n = take_note(thread);
+    struct mqxi_note *n = take_note(thread);
     int none = 0;
 
-    if (atomic_load(&barrier_state) == 0)
+    if (!atomic_load(&asked))
         ask_for_membarrier();
     if (!n) {
         atomic_store(&unnoted, true);
@@ -124,48 +119,19 @@ static struct note *join(void)
         pthread_setspecific(key, n); /* without it the note of an ended thread stays taken */
     /* Together at the end: a handler that came in between has joined with a note of its own,
      * which is then lost. */
-    me = thread;
-    mine = n;
+    mqxi_noted = (struct mqxi_noted){n, thread};
     return n;
-}
-
-unsigned mqxi_op_enter(void)
-{
-    struct note *n = mine;
-    unsigned before;
-
-    if (!n || atomic_load_explicit(&n->thread, memory_order_relaxed) != me) {
-        n = join();
-        if (!n)
-            return 0;
-    }
-    before = atomic_load_explicit(&n->depth, memory_order_relaxed);
-    atomic_store_explicit(&n->depth, before + 1, memory_order_relaxed);
-    if (atomic_load_explicit(&barrier_state, memory_order_relaxed) == 2)
-        atomic_thread_fence(memory_order_seq_cst);
-    else
-        atomic_signal_fence(memory_order_seq_cst); /* the unmapper's membarrier does the rest */
-    return before;
-}
-
-void mqxi_op_leave(unsigned token)
-{
-    struct note *n = mine;
-
-    /* Not depth - 1: a fork inside the call, by a signal handler, zeroed it. */
-    if (n && atomic_load_explicit(&n->thread, memory_order_relaxed) == me)
-        atomic_store_explicit(&n->depth, token, memory_order_release);
 }
 
 static bool somebody_inside(void)
 {
-    if (atomic_load(&barrier_state) == 1)
+    if (!atomic_load(&mqxi_no_membarrier))
         MQXI_SYS(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&unnoted))
         return true;
     for (unsigned i = 0; i < CHUNKS; i++) {
-        struct note *c = atomic_load(&chunks[i]);
+        struct mqxi_note *c = atomic_load(&chunks[i]);
 
         for (unsigned j = 0; c && j < PER_CHUNK; j++)
             if (atomic_load(&c[j].depth) != 0)

@@ -8,10 +8,52 @@
 
 #include "queue.h"
 
-/* Between enter and leave no queue is unmapped.  Never sleep in between: hold a reference
- * instead (mqxi_queue_get).  Nests (signal handlers).  Async-signal-safe. */
-unsigned mqxi_op_enter(void);
-void mqxi_op_leave(unsigned token);
+/* A thread's note (thread.c). */
+struct mqxi_note {
+    _Alignas(64) _Atomic uint64_t thread; /* 0: free; taken by a thread with compare-and-swap */
+    _Atomic uint32_t depth;               /* written by that thread: calls it is inside of */
+};
+/* Not to be used directly: this thread's note, and what must stand in it if it still is. */
+struct mqxi_noted {
+    struct mqxi_note *note;
+    uint64_t thread;
+};
+extern _Thread_local struct mqxi_noted mqxi_noted;
+extern atomic_bool mqxi_no_membarrier; /* then a fence at each entry takes its place */
+struct mqxi_note *mqxi_op_join(void);  /* a thread's first call, or the first in a forked child */
+
+/*
+ * Between enter and leave no queue is unmapped.  Never sleep in between: hold a
+ * reference instead (mqxi_queue_get).  Nests (signal handlers).  Async-signal-safe.
+ */
+static inline unsigned mqxi_op_enter(void)
+{
+    struct mqxi_note *n = mqxi_noted.note;
+    unsigned before;
+
+    if (__builtin_expect(
+            !n || atomic_load_explicit(&n->thread, memory_order_relaxed) != mqxi_noted.thread, 0)) {
+        n = mqxi_op_join();
+        if (!n)
+            return 0;
+    }
+    before = atomic_load_explicit(&n->depth, memory_order_relaxed);
+    atomic_store_explicit(&n->depth, before + 1, memory_order_relaxed);
+    if (__builtin_expect(atomic_load_explicit(&mqxi_no_membarrier, memory_order_relaxed), 0))
+        atomic_thread_fence(memory_order_seq_cst);
+    else
+        atomic_signal_fence(memory_order_seq_cst); /* the unmapper's membarrier does the rest */
+    return before;
+}
+
+static inline void mqxi_op_leave(unsigned token)
+{
+    struct mqxi_note *n = mqxi_noted.note;
+
+    /* Not depth - 1: a fork inside the call, by a signal handler, zeroed it. */
+    if (n && atomic_load_explicit(&n->thread, memory_order_relaxed) == mqxi_noted.thread)
+        atomic_store_explicit(&n->depth, token, memory_order_release);
+}
 
 /* References to a queue.  get: only between enter and leave, or while holding another. */
 void mqxi_queue_get(struct mqxi_queue *q);
