@@ -36,8 +36,8 @@
  * Breakages, all of which must be found:
  *           -DBREAK_NO_BUMP     insert leaves a node with a smaller key alone
  *           -DBREAK_TWO_TRIES   (with INSERT_CAS) insert gives a level up after two failed swaps
- *           -DBREAK_ACCEPT      a receive takes what it saw, without a second look
- *           -DBREAK_EMPTY       a receive says empty without a second look
+ *           -DBREAK_ACCEPT      a receive takes what it saw first
+ *           -DBREAK_EMPTY       a receive that sees nothing says empty at once
  *           -DBREAK_ADD_AGAIN   insert bumps by fetch_add until nobody was in between (a livelock)
  *           -DBREAK_SKIP_GHOST  a receive that finds a ghost at the root says empty
  *           -DBREAK_BUMP_FIRST  (with WAIT) a send bumps recv_event before it inserts
@@ -89,6 +89,7 @@
 byte ctl[SLOTS];
 byte old_key[SLOTS]; /* struct mqxi_slot's key */
 byte sequence;
+byte front_used;
 byte node_key[3] = NONE;
 byte node_slot[3];
 byte link[PROCS];             /* 1 + the node whose version I hold, or 0 */
@@ -207,35 +208,41 @@ static int linearizable(void) { return extend(0, 0); }
     :: else                                                                                        \
     fi
 
-/* Own swap succeeded: one level up, or out of the loop. */
-#define NEXT_LEVEL                                                                                 \
-    min = 0;                                                                                       \
-    min_slot = 0;                                                                                  \
-    if                                                                                             \
-    :: n == ROOT -> n = 0; break                                                                   \
-    :: else -> n = ROOT                                                                            \
-    fi
-
-/* mqxi_index_refresh: recompute the path of slot s, a level again until the own swap succeeds. */
-inline refresh(s)
+/* refresh_node: recompute node n, again until the own swap succeeds. */
+inline refresh_node()
 {
-    n = LEAF(s);
     do
     :: STEP(LOAD_NODE(n); min = NONE; min_slot = 0);
        STEP(READ_CHILD(n, 0));
        STEP(READ_CHILD(n, 1));
        if
-       :: atomic { STILL_MINE(n) -> SWAP_NODE(n, min, min_slot); NEXT_LEVEL }
+       :: atomic { STILL_MINE(n) -> SWAP_NODE(n, min, min_slot); min = 0; min_slot = 0; break }
        :: atomic { !STILL_MINE(n) -> min = 0; min_slot = 0 }
        MAY_DIE
        fi
     od
 }
 
+/* mqxi_index_refresh: recompute the path of slot s, leaf to root. */
+inline refresh(s)
+{
+    n = LEAF(s);
+    refresh_node();
+    n = ROOT;
+    refresh_node();
+    n = 0
+}
+
+/* My bump or swap succeeded: one level up, or out of the loop. */
 #define INSERTED                                                                                   \
     bumped = false;                                                                                \
     tries = 0;                                                                                     \
-    NEXT_LEVEL
+    min = 0;                                                                                       \
+    min_slot = 0;                                                                                  \
+    if                                                                                             \
+    :: n == ROOT -> n = 0; break                                                                   \
+    :: else -> n = ROOT                                                                            \
+    fi
 #ifdef BREAK_TWO_TRIES
 #define INSERT_FAILED                                                                              \
     tries++;                                                                                       \
@@ -310,7 +317,7 @@ inline insert(s, key)
     there = (claims[m] == n -> there | (1 << m) : there)
 
 /* mqxi_event_signal(&recv_event): see sleep.pml for the waking. */
-#define BUMP ALL_PROCS(changed[x] = true)
+#define BUMP EACH(SENDERS, REPAIRER, changed[x] = true)
 
 #ifdef FIXED
 #define MINE_ONLY &&slot == me % SLOTS
@@ -344,6 +351,11 @@ proctype sender(byte me)
            began_op = over;
 #endif
        );
+       /* raise_front */
+       if
+       :: !IN_TREE(slot) -> STEP(front_used = (front_used <= slot -> slot + 1 : front_used))
+       :: else
+       fi;
        /* copy the payload in; take a sequence: fetch_add(sequence, 1).  Any priority. */
        STEP(
            sequence++;
@@ -418,16 +430,20 @@ inline check_claim(m)
 /* mqxi_take and mqxi_take_commit (or mqxi_take_abort), RECEIVES times. */
 proctype receiver(byte me)
 {
-    byte key, slot, s0, scan, n, min, min_slot, tries, x, received, claim;
-    bool won, bumped;
+    byte newest, key, slot, scan, upto, n, min, min_slot, tries, x, received, claim;
+    bool asked, won, bumped;
 
     do
     :: received == RECEIVES -> break
     :: else ->
-again:
-       /* e0 = recv_event */
+again: /* mqxi_take: look */
+       /* A sequence that is known to be taken: the one remembered, or what another thread of this
+        * process remembered meanwhile, which is at most the newest. */
        BEGIN(receiver_turn,
-           changed[me] = false;
+           if
+           :: skip
+           :: newest = sequence
+           fi;
            if
            :: in_call & (1 << me)
            :: else ->
@@ -439,12 +455,11 @@ again:
 #endif
            fi
        );
-       /* S0 = sequence */
-       STEP(s0 = sequence);
-       /* scan the front */
-       atomic { key = NONE; scan = 0 };
+look_again:
+       /* scan_front: as far as it was ever used */
+       STEP(key = NONE; scan = 0; upto = front_used);
        do
-       :: scan < FRONT ->
+       :: scan < upto ->
            STEP(
                if
                :: READY(ctl[scan]) && ctl[scan] < key -> key = ctl[scan]; slot = scan
@@ -452,7 +467,7 @@ again:
                fi;
                scan++
            )
-       :: else -> scan = 0; break
+       :: else -> scan = 0; upto = 0; break
        od;
        /* mqxi_index_first: the root */
        STEP(
@@ -463,37 +478,41 @@ again:
        );
        if
        :: key == NONE ->
-           /* nothing: the second look at recv_event */
+           /* nothing: right if recv_event has not moved since before we looked this time */
            STEP(
-               key = 0; s0 = 0;
+               key = 0;
 #ifndef BREAK_EMPTY
                if
-               :: changed[me] -> goto again
+               :: !asked || changed[me] -> asked = true; changed[me] = false; goto look_again
                :: else
                fi;
 #endif
+               asked = false;
                assert(saw_empty & (1 << me));
                goto nothing
            )
 #ifndef BREAK_ACCEPT
-       :: key != NONE && SEQ(key) > s0 ->
-           /* it took its sequence after the scan began: the second look */
+       :: key != NONE && SEQ(key) > newest ->
+           /* known_sequence: now it is known that this one's sequence, or all up to now, are
+            * taken: look a second time */
            STEP(
                if
-               :: changed[me] -> key = 0; slot = 0; s0 = 0; goto again
-               :: else
-               fi
+               :: newest = SEQ(key)
+               :: newest = sequence
+               fi;
+               key = 0; slot = 0;
+               goto look_again
            )
 #endif
-       :: else
+       :: else -> atomic { asked = false; changed[me] = false }
        fi;
-       s0 = 0;
        /* claim: CAS(ctl, key, TAKING | me) */
        STEP(
            if
            :: ctl[slot] == key ->
                check_claim(SEQ(key));
                ctl[slot] = TAKING(me);
+               newest = (received + 1 == RECEIVES -> 0 : newest); /* not needed: fewer states */
                won = true
            :: else
            fi
@@ -566,9 +585,12 @@ returned:
        }
     od;
 end:
-    atomic { key = 0; slot = 0; s0 = 0; scan = 0; n = 0; min = 0; min_slot = 0; tries = 0;
-             bumped = false; won = false; received = 0; claim = 0; link[me] = 0; must[me] = 0;
-             in_call = in_call & ~(1 << me); finished++ }
+    atomic {
+        newest = 0; key = 0; slot = 0; scan = 0; upto = 0; n = 0; min = 0; min_slot = 0; tries = 0;
+        received = 0; claim = 0; asked = false; bumped = false; won = false;
+        changed[me] = false; link[me] = 0; must[me] = 0; in_call = in_call & ~(1 << me);
+        finished++
+    }
 }
 
 /* ---- repair.c ---- */
@@ -629,19 +651,18 @@ inline repair()
     :: else -> slot = 0; break
     od;
 #ifndef BREAK_NO_SWEEP
-    /* mqxi_index_check: a node larger than its smallest child (leaf nodes first): refresh. */
+    /* mqxi_index_check: refresh each node that is not its children's minimum, leaves first */
     node = 0;
     do
     :: node < 3 ->
        STEP(key = node_key[node]; n = node; min = NONE; min_slot = 0);
        STEP(READ_CHILD(n, 0));
        STEP(READ_CHILD(n, 1));
-       slot = min_slot;
        if
-       :: key > min -> refresh(slot)
+       :: key != min -> refresh_node()
        :: else
        fi;
-       n = 0; min = 0; min_slot = 0; key = 0; slot = 0;
+       n = 0; min = 0; min_slot = 0; key = 0;
        node++
     :: else -> node = 0; break
     od
