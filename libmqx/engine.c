@@ -102,6 +102,7 @@ int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio
     if (r < 0)
         return r;
     mqxi_fetch_first(q);
+    __builtin_prefetch(&q->header->recv_event, 1); /* the last step's, which receivers look at */
     do { /* again only in a child that was forked by a signal handler right in here */
         me = mqxi_client_self(q->uid, &r);
         if (!me)

@@ -2,7 +2,7 @@
 # Check the models with spin: the good ones must pass, the broken ones must be caught.
 #
 #   model/run.sh        the usual round: a few minutes on one core, up to 3 GB of memory
-#   model/run.sh full   the large ones as well: half an hour, up to 8 GB
+#   model/run.sh full   the large ones as well: a quarter of an hour, up to 8 GB
 #
 # One line a model.  A broken one that passes is a failure: the model has lost its teeth.
 # The counterexample of a failure stays in the folder that its line names.
