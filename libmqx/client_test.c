@@ -431,6 +431,54 @@ static void renewed_when_the_registry_was_removed(void)
     IS(self(), second);
 }
 
+static void join_when_told(void *arg)
+{
+    struct report *r = arg;
+
+    WAIT_FOR(atomic_load(&r->go));
+    join_and_live(r);
+}
+
+static void join_and_compare(void *owner)
+{
+    int error = 0;
+
+    /* A number of the other registry would say nothing to users of the queues that we have. */
+    CHECK(mqxi_client_self(geteuid(), &error) == NULL);
+    IS(error, -ESTALE);
+    mqxi_client_renew(geteuid()); /* a queue is attached: it is of the new directory */
+    CHECK(self() != *(uint64_t *)owner);
+}
+
+/* The registry was replaced by another: that one knows nothing about the owners we know. */
+static void another_registry_says_nothing(void)
+{
+    struct report *r = shared(2 * sizeof(*r));
+    char path[PATH_MAX];
+    pid_t child, stranger;
+    uint64_t dead, me;
+
+    IS(mqxi_dirs_make(), 0);
+    stranger = start(join_when_told, &r[1]); /* which has not seen the first registry */
+    child = start(join_and_live, &r[0]);
+    dead = reported(&r[0]);
+    murder(child);
+    me = self();
+    CHECK(alive(me) && !alive(dead));
+    registry(path);
+    IS(unlink(path), 0);
+    CHECK(alive(me) && alive(dead)); /* as far as we can tell */
+    atomic_store(&r[1].go, true);
+    reported(&r[1]);
+    CHECK(alive(me) && alive(dead));
+    IS(self(), me);
+    finish(start(join_and_compare, &me));
+    mqxi_client_renew(geteuid());
+    CHECK(alive(self()) && alive(reported(&r[1])));
+    murder(stranger);
+    CHECK(!alive(reported(&r[1])));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +498,7 @@ int main(void)
         UNIT(damaged_registry),
         UNIT(no_descriptor_free),
         UNIT(renewed_when_the_registry_was_removed),
+        UNIT(another_registry_says_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -258,6 +258,57 @@ static void sent_before_goes_before_tree(void)
     receive_pairs(400);
 }
 
+/* --- never full, never empty ------------------------------------------------------------------ */
+
+/*
+ * Each worker puts a message and then takes one, any.  There are as many slots
+ * as workers, so at no moment is the queue full for who wants to put, nor empty
+ * for who wants to take, however messages move about meanwhile.
+ */
+struct round {
+    struct mqxi_queue *q;
+};
+enum { WORKERS = 4, TURNS = SANITIZED ? 20000 : 100000 };
+
+static void turn(void *round)
+{
+    struct round *r = round;
+
+    for (uint32_t i = 0; i < TURNS; i++) {
+        struct mqxi_taken t;
+
+        IS(mqxi_put(r->q, &i, sizeof(i), 1, 0, NULL, NULL), 0);
+        IS(mqxi_take(r->q, &t), 0);
+        IS(t.prio, 1);
+        IS(mqxi_take_commit(r->q, &t), 0);
+    }
+}
+
+static void never_full_never_empty(uint32_t lows)
+{
+    struct round r = {create("q", lows + WORKERS, 8)};
+    pid_t child[WORKERS];
+
+    for (uint32_t i = 0; i < lows; i++)
+        IS(mqxi_put(r.q, &i, sizeof(i), 0, 0, NULL, NULL), 0);
+    for (int i = 0; i < WORKERS; i++)
+        child[i] = start(turn, &r);
+    for (int i = 0; i < WORKERS; i++)
+        finish(child[i]);
+    IS(mqxi_count(r.q), lows);
+    mqxi_segment_detach(r.q);
+}
+
+static void never_full_never_empty_scanned(void)
+{
+    never_full_never_empty(0);
+}
+
+static void never_full_never_empty_tree(void)
+{
+    never_full_never_empty(64);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +320,8 @@ int main(void)
         UNIT(both_tree_giving_back),
         UNIT(sent_before_goes_before_scanned),
         UNIT(sent_before_goes_before_tree),
+        UNIT(never_full_never_empty_scanned),
+        UNIT(never_full_never_empty_tree),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -361,6 +361,19 @@ static void memory_follows_the_bytes(void)
     mqxi_segment_detach(q);
 }
 
+/* Slots are made as they are needed, a few in advance: not in proportion to what is there. */
+static void memory_follows_the_count(void)
+{
+    enum { MESSAGES = 200000, ADVANCE = 1024 };
+    struct mqxi_queue *q = create("q", 1000000, 8192);
+    uint64_t slot = q->layout.stride + 12; /* control word, bits, tree */
+
+    for (uint32_t i = 0; i < MESSAGES; i++)
+        put_number(q, i, 0);
+    CHECK(occupied("q") <= (MESSAGES + ADVANCE) * slot);
+    mqxi_segment_detach(q);
+}
+
 static void million_messages(void)
 {
     enum { MESSAGES = 1000000, LARGEST = 400 };
@@ -402,6 +415,7 @@ int main(void)
         UNIT(taken_is_not_inherited),
         UNIT(damaged_message_is_dropped),
         UNIT(memory_follows_the_bytes),
+        UNIT(memory_follows_the_count),
         UNIT(million_messages),
     };
 

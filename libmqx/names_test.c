@@ -60,6 +60,25 @@ static void directory(void)
     IS(strcmp(mqxi_dir(), fallback), 0);
 }
 
+/* Once a queue is in use, its directory stays what it was: after chdir, and in a program that
+ * clears its environment. */
+static void directory_is_kept(void)
+{
+    char before[PATH_MAX], path[PATH_MAX];
+
+    snprintf(before, sizeof(before), "%s/some/where", mqxi_dir());
+    IS(chdir(mqxi_dir()), 0);
+    setenv("MQX_DIR", "some/where", 1);
+    mqxi_dir_keep();
+    IS(strcmp(mqxi_dir(), before), 0);
+    IS(chdir("/"), 0);
+    unsetenv("MQX_DIR");
+    mqxi_dir_keep();
+    IS(strcmp(mqxi_dir(), before), 0);
+    IS(mqxi_path(MQXI_QUEUES, "a", path), 0);
+    IS(strncmp(path, before, strlen(before)), 0);
+}
+
 static void long_paths(void)
 {
     static char dir[PATH_MAX + 10], name[PATH_MAX];
@@ -112,10 +131,7 @@ static void directories(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(names),
-        UNIT(directory),
-        UNIT(long_paths),
-        UNIT(directories),
+        UNIT(names), UNIT(directory), UNIT(directory_is_kept), UNIT(long_paths), UNIT(directories),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -216,6 +216,38 @@ static void died_filling(void)
     }
 }
 
+static void put_large_and_crash(void *arg)
+{
+    uint8_t *pages = shared(4096 * MQXI_PAGE);
+
+    signal(SIGSEGV, SIG_DFL);
+    IS(mprotect(pages + 2048 * MQXI_PAGE, MQXI_PAGE, PROT_NONE), 0);
+    mqxi_put(arg, pages, 4096 * MQXI_PAGE, 0, 0, NULL, NULL);
+    FAIL("did not crash");
+}
+
+/* What was reserved for a message that was never sent is given back. */
+static void died_filling_a_large_one(void)
+{
+    struct mqxi_queue *q = create("q", 100, 4096 * MQXI_PAGE);
+    uint64_t before;
+    int status;
+
+    IS(put_number(q, 1), 0);
+    before = occupied("q");
+    for (int i = 0; i < 3; i++) {
+        pid_t child = start(put_large_and_crash, q);
+
+        IS(waitpid(child, &status, 0), child);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    }
+    CHECK(occupied("q") >= before + 3 * 4096 * MQXI_PAGE);
+    repair(q, false);
+    CHECK(occupied("q") < before + 16 * MQXI_PAGE);
+    take_number(q, 1);
+    drop(q);
+}
+
 /* Died between the publication and the index: the message is in its slot, and nowhere else. */
 static void died_before_indexing(void)
 {
@@ -346,7 +378,7 @@ static void sometimes(void)
     } while (monotonic() - began > 900000000u);
     IS(second, false);
     CHECK(q->ctl[0] != MQXI_CTL_FREE);
-    q->header->last_sweep = UINT64_MAX; /* of another boot */
+    q->header->last_sweep = began + 3600000000000u; /* of another boot */
     IS(mqxi_repair_sometimes(q, &second), 0);
     IS(second, true);
     IS(q->ctl[0], MQXI_CTL_FREE);
@@ -411,6 +443,7 @@ int main(void)
         UNIT(living_takers_are_left_alone),
         UNIT(our_own_are_left_alone),
         UNIT(died_filling),
+        UNIT(died_filling_a_large_one),
         UNIT(died_before_indexing),
         UNIT(used_bits_left_set),
         UNIT(used_bits_left_clear),

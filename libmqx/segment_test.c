@@ -463,7 +463,8 @@ static void full_at_a_large_message(void)
         IS(put_until_error(q, data, sizeof(data), &error), 6);
         IS(error, -ENOSPC);
         before = occupied("q");
-        IS(mqxi_put(q, data, sizeof(data), 0, 0, NULL, NULL), -ENOSPC);
+        for (int i = 0; i < 200; i++) /* nor does it cost a slot */
+            IS(mqxi_put(q, data, sizeof(data), 0, 0, NULL, NULL), -ENOSPC);
         IS(occupied("q"), before);
         CHECK(before < (6 << 20) + (64 << 10));
         IS(mqxi_put(q, data, 200, 0, 6, NULL, NULL), 0); /* a smaller one fits */

@@ -33,8 +33,11 @@ trap finish EXIT
 trap 'echo "demo: interrupted" >&2; exit 130' INT TERM HUP
 
 die() {
+    local said
     echo "demo: FAILED: $*" >&2
-    [ -s "$work/log" ] && sed 's/^/demo: log: /' "$work/log" >&2
+    for said in log out consumer; do
+        [ -s "$work/$said" ] && sed "s/^/demo: $said: /" "$work/$said" >&2
+    done
     exit 1
 }
 
@@ -46,11 +49,12 @@ say() { # a command, as if typed
     printf '$ %s\n' "$*"
 }
 
-# Repeat a command until it succeeds, for at most 20 seconds.
-await() { # what command...
-    local what=$1 end=$((SECONDS + 20))
-    shift
+# Repeat a command until it succeeds, for at most 20 seconds, and as long as there is hope.
+await() { # what process command...
+    local what=$1 process=$2 end=$((SECONDS + 20))
+    shift 2
     until "$@" >/dev/null 2>&1; do
+        kill -0 "$process" 2>/dev/null || "$@" >/dev/null 2>&1 || die "$what: it has ended"
         [ $SECONDS -lt $end ] || die "waited 20 seconds for $what"
         sleep 0.05
     done
@@ -70,14 +74,14 @@ start_mqxd() {
     mqxd 2>>"$work/log" &
     mqxd=$!
     # A sync-durable queue can be made as soon as mqxd is there.
-    await "mqxd to start" mqx create --durable=sync mqxd-is-there
+    await "mqxd to start" $mqxd mqx create --durable=sync mqxd-is-there
     mqx unlink mqxd-is-there || die "cannot remove a queue"
 }
 
 start_mqxfs() {
     mqxfs -f "$MQX_MOUNT" 2>>"$work/log" &
     mqxfs=$!
-    await "mqxfs to mount $MQX_MOUNT" grep -qF " $MQX_MOUNT fuse" /proc/mounts
+    await "mqxfs to mount $MQX_MOUNT" $mqxfs grep -qF " $MQX_MOUNT fuse" /proc/mounts
 }
 
 [ -e /dev/fuse ] || die "there is no /dev/fuse: 'modprobe fuse', or allow it in this container"
@@ -102,7 +106,7 @@ unmodified() { # command...
     say mqx run "$@"
     mqx run "$@" >"$work/out" 2>&1 &
     program=$!
-    await "a thousand messages of $1 in a queue of mqx" busy_queue
+    await "a thousand messages of $1 in a queue of mqx" $program busy_queue
     printf 'meanwhile, elsewhere:\n$ mqx ls -l\n'
     mqx ls -l
     queue=$(busy_queue) || die "the queue of $1 went away while it ran"
@@ -117,9 +121,15 @@ unmodified() { # command...
 }
 
 title "pmqtest, as Debian ships it (in rt-tests), has its message queues in mqx"
-unmodified pmqtest --quiet --loops=40000 --interval=100
-grep -Eq '^#1 -> #0, Min +[0-9]+, Cur +[0-9]+, Avg +[0-9]+, Max' "$work/out" ||
-    die "pmqtest measured nothing"
+# It measures real-time latency, and refuses to start without the right to real-time priorities,
+# with the kernel's queues too.
+if chrt -f 1 true 2>/dev/null; then
+    unmodified pmqtest --quiet --loops=40000 --interval=100
+    grep -Eq '^#1 -> #0, Min +[0-9]+, Cur +[0-9]+, Avg +[0-9]+, Max' "$work/out" ||
+        die "pmqtest measured nothing"
+else
+    echo "left out: it wants real-time priorities, which this user may not have"
+fi
 
 # --- C producer, cat --------------------------------------------------------------------------
 
@@ -141,7 +151,7 @@ title "A shell sends with echo; a C program receives"
 say "mqx run consumer /lines 2 &"
 mqx run consumer /lines 2 >"$work/consumer" 2>&1 &
 consumer=$!
-await "the consumer to create its queue" test -e "$MQX_MOUNT/lines"
+await "the consumer to create its queue" $consumer test -e "$MQX_MOUNT/lines"
 say "echo hello from the shell > \$MQX_MOUNT/lines"
 echo hello from the shell >"$MQX_MOUNT/lines" || die "echo to the queue file"
 say "echo and again >> \$MQX_MOUNT/lines"
@@ -149,7 +159,7 @@ echo and again >>"$MQX_MOUNT/lines" || die "echo to the queue file"
 consumer_ended() {
     ! kill -0 $consumer
 }
-await "the consumer to receive two messages" consumer_ended
+await "the consumer to receive two messages" $mqxfs consumer_ended
 wait $consumer
 expect "the status of the consumer" 0 $?
 cat "$work/consumer"
@@ -185,7 +195,7 @@ mqx stat orders 2>/dev/null && die "the queue is still there, though its memory 
 echo "(gone)"
 say "mqxd &"
 start_mqxd
-await "mqxd to restore the queue" mqx stat orders
+await "mqxd to restore the queue" $mqxd mqx stat orders
 say "mqx ls -l"
 mqx ls -l
 expect "mode after the restore" 0640 "$(field orders mode)"
