@@ -126,6 +126,10 @@ static void extreme_keys(void)
     IS(root(q).key, MQXI_CTL_OWNED - 1);
     withdraw(q, 70, MQXI_CTL_OWNED | 1);
     IS(root(q).key, MQXI_CTL_OWNED - 1);
+    withdraw(q, 150, MQXI_CTL_OWNED); /* no state that exists */
+    IS(root(q).key, 0);
+    publish(q, 150, MQXI_CTL_OWNED - 1);
+    IS(root(q).key, MQXI_CTL_OWNED - 1);
     drop(q);
 }
 
@@ -256,7 +260,7 @@ static void damaged_nodes(void)
 
 /* --- several threads -------------------------------------------------------------------------- */
 
-enum { THREADS = 3, EACH = 16, PHASES = SANITIZED ? 2000 : 40000, STEPS = 3 };
+enum { THREADS = 2, EACH = 24, PHASES = SANITIZED ? 5000 : 100000, STEPS = 1 };
 
 struct gardener {
     struct mqxi_queue *q;

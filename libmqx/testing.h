@@ -45,12 +45,16 @@
 #define PATIENCE (SANITIZED ? 400 : 80) /* seconds a test may take: longer means that it hangs */
 #define SKIPPED  77                     /* exit status of a test that cannot run here */
 
-/* End this process, and with it the test. */
+static pid_t testing_group; /* the processes of the test that runs */
+
+/* End the test: this process, and all others of it, which may be waiting for this one. */
 #define FAIL(...)                                                                                  \
     do {                                                                                           \
         fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);                                            \
         fprintf(stderr, __VA_ARGS__);                                                              \
         fputc('\n', stderr);                                                                       \
+        if (testing_group)                                                                         \
+            kill(-testing_group, SIGKILL);                                                         \
         _exit(1);                                                                                  \
     } while (0)
 
@@ -117,7 +121,8 @@ static inline void testing_child(const struct testing *test, const char *dir)
     for (unsigned i = 0; i < sizeof(signals) / sizeof(*signals); i++)
         signal(signals[i], SIG_DFL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    setpgid(0, 0);
+    if (setpgid(0, 0) == 0)
+        testing_group = getpid();
     setenv("MQX_DIR", dir, 1);
     alarm(PATIENCE);
     test->body();
@@ -143,7 +148,10 @@ static inline void testing_run(void **state)
     waitpid(child, NULL, 0);
     nftw(dir, testing_remove, 16, FTW_DEPTH | FTW_PHYS);
     if (end.si_code != CLD_EXITED)
-        fail_msg("killed by signal %d%s", end.si_status, end.si_status == SIGALRM ? ": hangs" : "");
+        fail_msg("killed by signal %d%s", end.si_status,
+                 end.si_status == SIGALRM   ? ": hangs"
+                 : end.si_status == SIGKILL ? ": see above"
+                                            : "");
     if (end.si_status == SKIPPED)
         skip();
     if (end.si_status != 0)

@@ -1,0 +1,97 @@
+/* Signals that come while a blocked call is awake interrupt it, if they would interrupt its sleep.
+ */
+#include "signals.h"
+
+#include "testing.h"
+
+static int handled;
+
+static void handle(int sig)
+{
+    (void)sig;
+    handled++;
+}
+
+static void set(int sig, void (*handler)(int), int flags)
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
+
+    IS(sigaction(sig, &action, NULL), 0);
+}
+
+/* Hold, raise, release: was it an interruption? */
+static bool interrupted_by(int sig)
+{
+    uint64_t mask = mqxi_signals_hold();
+
+    handled = 0;
+    raise(sig);
+    IS(handled, 0);
+    return mqxi_signals_release(mask);
+}
+
+static void held_back(void)
+{
+    set(SIGUSR1, handle, 0);
+    CHECK(interrupted_by(SIGUSR1));
+    IS(handled, 1);
+    set(SIGUSR1, handle, SA_RESTART);
+    CHECK(!interrupted_by(SIGUSR1));
+    IS(handled, 1);
+    set(SIGRTMAX, handle, 0);
+    CHECK(interrupted_by(SIGRTMAX));
+    IS(handled, 1);
+    set(SIGUSR1, SIG_IGN, 0);
+    CHECK(!interrupted_by(SIGUSR1));
+    set(SIGCHLD, SIG_DFL, 0);
+    CHECK(!interrupted_by(SIGCHLD));
+}
+
+static void mask_is_restored(void)
+{
+    sigset_t before, after;
+    uint64_t mask;
+
+    set(SIGUSR1, handle, 0);
+    set(SIGUSR2, handle, 0);
+    sigemptyset(&before);
+    sigaddset(&before, SIGUSR1);
+    IS(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+    handled = 0;
+    mask = mqxi_signals_hold();
+    raise(SIGUSR1); /* the program's own business, before and after */
+    CHECK(!mqxi_signals_release(mask));
+    IS(handled, 0);
+    IS(sigprocmask(SIG_SETMASK, NULL, &after), 0);
+    for (int sig = 1; sig < 32; sig++)
+        IS(sigismember(&after, sig), sig == SIGUSR1);
+    CHECK(interrupted_by(SIGUSR2));
+    IS(handled, 1);
+}
+
+/* What an instruction raises, held back, would kill: and guard.c needs one of them. */
+static void faults_are_not_held(void)
+{
+    static const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+    uint64_t mask;
+
+    handled = 0;
+    for (int i = 0; i < 6; i++)
+        set(faults[i], handle, 0);
+    mask = mqxi_signals_hold();
+    for (int i = 0; i < 6; i++)
+        raise(faults[i]);
+    IS(handled, 6);
+    CHECK(!mqxi_signals_release(mask));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT(held_back),
+        UNIT(mask_is_restored),
+        UNIT(faults_are_not_held),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
