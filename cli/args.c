@@ -9,7 +9,7 @@
 
 void usage_exit(const char *command)
 {
-    fprintf(stderr, "Try 'mqx %s --help'.\n", command);
+    fprintf(stderr, "mqx: %s: see 'mqx %s --help'\n", command, command);
     exit(EXIT_USAGE);
 }
 

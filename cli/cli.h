@@ -17,7 +17,7 @@ enum {
     EXIT_NOT_NOW = 3 /* the queue is full, or empty, or stayed so until the time was up */
 };
 
-/* One subcommand: argv[0] is its name. */
+/* One subcommand: argv[0] is "mqx: " and its name. */
 int cmd_create(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_recv(int argc, char **argv);
@@ -27,7 +27,7 @@ int cmd_stat(int argc, char **argv);
 int cmd_unlink(int argc, char **argv);
 
 /* args.c: reading the command line.  Each says what is wrong with it and exits with EXIT_USAGE. */
-void usage_exit(const char *command); /* "try mqx COMMAND --help" */
+void usage_exit(const char *command); /* "see mqx COMMAND --help" */
 uint32_t arg_number(const char *command, const char *option, const char *text, uint32_t min,
                     uint32_t max);
 uint32_t arg_mode(const char *command, const char *text);

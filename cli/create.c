@@ -122,9 +122,10 @@ int cmd_create(int argc, char **argv)
         .durable = given.durable >= 0 ? (enum mqxi_durable)given.durable : policy.durable,
     };
     r = create(name + 1, &attr);
-    if (r == -ENOENT || r == -ENOTDIR || r == -EROFS)
-        return fail_because("create", mqxi_dir(),
-                            "cannot be made: %s; set MQX_DIR to a directory that you may write to",
-                            strerror(-r));
+    if (r == -ENOENT || r == -ENOTDIR || r == -EROFS || r == -EACCES || r == -EPERM)
+        return fail_because(
+            "create", mqxi_dir(),
+            "cannot be made or written to: %s; set MQX_DIR to a directory that you may write to",
+            strerror(-r));
     return r < 0 ? fail("create", name, -r) : EXIT_DONE;
 }

@@ -31,6 +31,7 @@ static void help(FILE *out)
 int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : NULL;
+    static char full[32]; /* what getopt puts before its messages */
 
     if (!command) {
         help(stderr);
@@ -45,8 +46,11 @@ int main(int argc, char **argv)
         return flush_stdout("version");
     }
     for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
-        if (strcmp(command, commands[i].name) == 0)
+        if (strcmp(command, commands[i].name) == 0) {
+            snprintf(full, sizeof(full), "mqx: %s", command);
+            argv[1] = full;
             return commands[i].run(argc - 1, argv + 1);
+        }
     fprintf(stderr, "mqx: there is no command '%s'; 'mqx --help' lists them\n", command);
     return EXIT_USAGE;
 }

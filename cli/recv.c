@@ -1,6 +1,7 @@
 /*
  * mqx recv: messages to standard output, their bytes and nothing else unless
- * asked for.  A message that cannot be written goes back into the queue.
+ * asked for.  A message is consumed when it is written; one that cannot be
+ * written is back in its place.  mq_receive cannot do that: the engine can.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -10,7 +11,12 @@
 #include <string.h>
 
 #include "cli.h"
+#include "engine.h"
+#include "handles.h"
 #include "mqx.h"
+#include "repair.h"
+#include "thread.h"
+#include "wait.h"
 
 static const char help[] =
     "usage: mqx recv [OPTION...] QUEUE\n"
@@ -22,6 +28,9 @@ static const char help[] =
     "  -p, --priority       write the priority and a tab before each message\n"
     "  --nonblock           do not wait: exit with status 3 when the queue is empty\n"
     "  --timeout=SECONDS    exit with status 3 when so much time has passed in all\n";
+
+/* How long a sleep lasts before it is time to look for what the dead left. */
+#define LOOK_NS UINT64_C(1000000000)
 
 struct order {
     uint32_t count;
@@ -84,61 +93,110 @@ static int recv_failed(const char *name, uint32_t received, int error)
     return EXIT_NOT_NOW;
 }
 
-/* Standard output failed.  Behind messages of the same priority that wait, but not lost. */
-static int give_back(mqd_t mq, const char *name, const char *data, size_t len, unsigned priority)
+/*
+ * As mqx_timedreceive, except that the message is not consumed yet: taken and
+ * in data, and given back by others should this process die.
+ */
+static int take(struct mqxi_queue *q, const struct timespec *deadline, bool wait, char *data,
+                struct mqxi_taken *taken)
 {
-    int error = errno;
-    bool back;
-    mqd_t out = mqx_open(name, O_WRONLY | O_NONBLOCK);
+    _Atomic uint32_t *event = &q->header->recv_event;
 
-    mqx_close(mq);
-    back = out != (mqd_t)-1 && mqx_send(out, data, len, priority) == 0;
-    return fail_because("recv", name, "cannot write to standard output: %s; the message %s",
-                        strerror(error), back ? "is back in the queue" : "is lost");
+    for (;;) {
+        unsigned token = mqxi_op_enter();
+        int r = mqxi_take(q, taken);
+
+        /* Nothing comes: is it because somebody died who had a message? */
+        if (r == -EAGAIN && mqxi_event_read(event) == taken->seen) {
+            r = mqxi_repair(q, NULL);
+            if (r == 0)
+                r = mqxi_take(q, taken);
+        }
+        if (r == 0)
+            memcpy(data, taken->data, taken->len);
+        mqxi_op_leave(token);
+        if (r != -EAGAIN || !wait)
+            return r;
+        r = mqxi_event_sleep(event, taken->seen, deadline, LOOK_NS, false);
+        if (r < 0 && r != -EINTR)
+            return r;
+    }
 }
 
-static int receive(mqd_t mq, const char *name, const struct order *order, char *data, size_t size)
+/* All of it, at once: whoever reads may be waiting for it. */
+static bool print(const struct order *order, const char *data, const struct mqxi_taken *taken)
+{
+    if (order->priority)
+        printf("%u\t", taken->prio);
+    fwrite(data, 1, taken->len, stdout);
+    if (order->line)
+        putchar('\n');
+    return fflush(stdout) == 0 && !ferror(stdout);
+}
+
+/* Only what was printed is consumed; else it is back in its old place. */
+static int settle(struct mqxi_queue *q, const char *name, const struct mqxi_taken *taken,
+                  bool printed)
+{
+    int error = errno; /* of standard output */
+    unsigned token = mqxi_op_enter();
+    int r = printed ? mqxi_take_commit(q, taken) : mqxi_take_abort(q, taken);
+
+    mqxi_op_leave(token);
+    if (!printed)
+        return fail_because("recv", name, "cannot write to standard output: %s; the message %s",
+                            strerror(error), r == 0 ? "is back in the queue" : "is lost");
+    return r < 0 ? fail("recv", name, -r) : EXIT_DONE;
+}
+
+static int receive(struct mqxi_queue *q, const char *name, const struct order *order, char *data)
 {
     struct timespec deadline = {0};
+    int status = EXIT_DONE;
 
     if (order->timeout)
         deadline = arg_deadline("recv", order->timeout);
-    for (uint32_t i = 0; i < order->count; i++) {
-        unsigned priority;
-        ssize_t len =
-            mqx_timedreceive(mq, data, size, &priority, order->timeout ? &deadline : NULL);
+    for (uint32_t i = 0; i < order->count && status == EXIT_DONE; i++) {
+        struct mqxi_taken taken;
+        int r = take(q, order->timeout ? &deadline : NULL, !order->nonblock, data, &taken);
 
-        if (len < 0)
-            return recv_failed(name, i, errno);
-        if (order->priority)
-            printf("%u\t", priority);
-        fwrite(data, 1, (size_t)len, stdout);
-        if (order->line)
-            putchar('\n');
-        /* Each at once: whoever reads may be waiting for it. */
-        if (fflush(stdout) != 0 || ferror(stdout))
-            return give_back(mq, name, data, (size_t)len, priority);
+        status =
+            r < 0 ? recv_failed(name, i, -r) : settle(q, name, &taken, print(order, data, &taken));
     }
-    return EXIT_DONE;
+    return status;
+}
+
+/* The queue behind a descriptor; as long as that is open, which it stays. */
+static struct mqxi_queue *queue_of(mqd_t mq)
+{
+    unsigned access, token = mqxi_op_enter();
+    struct mqxi_queue *q;
+    int r = mqxi_handle_get(mq, &q, &access);
+
+    mqxi_op_leave(token);
+    errno = -r;
+    return r < 0 ? NULL : q;
 }
 
 int cmd_recv(int argc, char **argv)
 {
     struct order order = {.count = 1};
     const char *name = parse(argc, argv, &order);
-    struct mq_attr attr;
+    struct mqxi_queue *q = NULL;
     char *data;
     mqd_t mq;
     int status;
 
     signal(SIGPIPE, SIG_IGN); /* to live on and give the message back */
-    mq = mqx_open(name, O_RDONLY | (order.nonblock ? O_NONBLOCK : 0));
-    if (mq == (mqd_t)-1 || mqx_getattr(mq, &attr) < 0)
+    mq = mqx_open(name, O_RDONLY);
+    if (mq != (mqd_t)-1)
+        q = queue_of(mq);
+    if (!q)
         return fail("recv", name, errno);
-    data = malloc((size_t)attr.mq_msgsize);
+    data = malloc(q->layout.msgsize);
     if (!data)
         return fail("recv", name, ENOMEM);
-    status = receive(mq, name, &order, data, (size_t)attr.mq_msgsize);
+    status = receive(q, name, &order, data);
     free(data);
     return status;
 }

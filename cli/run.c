@@ -90,18 +90,37 @@ static bool find_program(const char *program, char *path)
     return false;
 }
 
-/* The interpreter that a script names in its first line, or "". */
+static bool is_env(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return strcmp(slash ? slash + 1 : path, "env") == 0;
+}
+
+/* The interpreter that a script names in its first line, through env where it is that; or "".
+ * interpreter: PATH_MAX bytes. */
 static void script_interpreter(const char *path, char *interpreter)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char line[PATH_MAX] = "";
+    char line[PATH_MAX] = "", *word, *rest;
     ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
 
     if (fd >= 0)
         close(fd);
     *interpreter = 0;
-    if (n > 2 && line[0] == '#' && line[1] == '!')
-        sscanf(line + 2, " %4095s", interpreter);
+    if (n <= 2 || line[0] != '#' || line[1] != '!')
+        return;
+    line[strcspn(line, "\n")] = 0;
+    word = strtok_r(line + 2, " \t", &rest);
+    if (word)
+        strcpy(interpreter, word);
+    if (!word || !is_env(word))
+        return;
+    do /* past env's options and variables */
+        word = strtok_r(NULL, " \t", &rest);
+    while (word && (word[0] == '-' || strchr(word, '=')));
+    if (word && !find_program(word, interpreter))
+        *interpreter = 0;
 }
 
 /* ../lib/libmqx_preload.so beside our own program: true of the build folder and of an

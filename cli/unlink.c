@@ -3,12 +3,29 @@
 #include <getopt.h>
 
 #include "cli.h"
+#include "durable.h"
 #include "mqx.h"
+#include "segment.h"
 
 static const char help[] =
     "usage: mqx unlink QUEUE...\n"
     "\n"
     "Remove queues and the messages in them.  Who has a queue open keeps it until closing it.\n";
+
+/* Will mqxd, that does not run, have to hear of it? */
+static bool unheard(const char *name)
+{
+    struct mqxi_queue *q;
+    bool durable;
+    uid_t uid;
+
+    if (mqxi_segment_attach(name + 1, &q) < 0)
+        return false;
+    durable = atomic_load(&q->header->durable) != MQXI_DURABLE_OFF;
+    uid = q->uid;
+    mqxi_segment_detach(q);
+    return durable && !mqxi_mqxd_alive(uid);
+}
 
 int cmd_unlink(int argc, char **argv)
 {
@@ -27,11 +44,16 @@ int cmd_unlink(int argc, char **argv)
     }
     for (; optind < argc; optind++) {
         const char *name = arg_queue("unlink", argv[optind]);
+        bool comes_back = unheard(name);
 
         if (mqx_unlink(name) < 0)
             status = errno == ENOENT
                          ? fail_because("unlink", name, "no such queue; 'mqx ls' lists them")
                          : fail("unlink", name, errno);
+        else if (comes_back)
+            fail_because("unlink", name,
+                         "removed, but no mqxd is running: what is stored of it comes back if the "
+                         "machine reboots before mqxd has run; start mqxd");
     }
     return status;
 }

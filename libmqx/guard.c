@@ -145,9 +145,14 @@ static int touch(uint8_t *start, size_t len)
         return -ENOSPC;
     }
     probing = &here;
-    for (size_t at = 0; at < len; at += MQXI_PAGE)
-        /* A write that changes nothing; volatile, or clang leaves it out. */
-        atomic_fetch_or((volatile _Atomic uint8_t *)(start + at), 0);
+    for (size_t at = 0; at < len; at += MQXI_PAGE) {
+        volatile _Atomic uint8_t *byte = (volatile _Atomic uint8_t *)(start + at);
+        uint8_t old = atomic_load(byte);
+
+        /* A write that changes nothing (clang makes nothing of an atomic "or 0").  Where it fails
+         * another thread has written: the page exists. */
+        atomic_compare_exchange_strong(byte, &old, old);
+    }
     probing = NULL;
     return 0;
 }

@@ -22,7 +22,7 @@ look() {
     need_command make make
     need_command pkg-config pkgconf
     need_command fusermount3 fuse3
-    need_command pmqtest rt-tests
+    need_command stress-ng stress-ng
     need_command pgrep procps
     need_header stdio.h libc6-dev
     need_header fuse_lowlevel.h libfuse3-dev fuse3

@@ -112,6 +112,23 @@ cannot_write() {
     exec 4<>pipe 5>pipe 4<&- # a pipe whose reader has left
     mqx recv --count 3 --line jobs >&5 2>err && no "a broken pipe was not noticed"
     is "nothing is lost" "messages: 3" "$(mqx stat jobs | grep ^messages)"
+    status 0 mqx recv --count 3 jobs
+    is "nor is their order" 123 "$(cat out)"
+}
+
+killed_writing() {
+    local receiver
+    status 0 mqx create --msgsize 1000000 jobs
+    head -c 1000000 /dev/zero | mqx send jobs || no "cannot send"
+    mkfifo pipe
+    exec 4<>pipe # nobody empties it: the message does not fit
+    mqx recv jobs >&4 &
+    receiver=$!
+    timeout 20 dd bs=1 count=1 <&4 >out 2>err || no "nothing was written"
+    kill -KILL $receiver
+    wait $receiver 2>/dev/null
+    status 0 mqx recv --nonblock jobs
+    is "the message is still there" 1000000 "$(wc -c <out)"
 }
 
 workers() {
@@ -140,5 +157,6 @@ try "send, recv: full, empty, time-outs, no such queue" not_now
 try "send, recv: wait" waits
 try "recv: interrupted" interrupted
 try "recv: what cannot be written is not lost" cannot_write
+try "recv: killed while it writes" killed_writing
 try "examples/worker.sh: each job goes to one worker" workers
 finish

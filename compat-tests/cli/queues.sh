@@ -56,6 +56,16 @@ refuses_sync_without_mqxd() {
     is "nothing was created" "" "$(cat out)"
 }
 
+refuses_unusable_directory() {
+    local dir
+    touch file
+    for dir in "$PWD/no/where" "$PWD/file"; do
+        MQX_DIR=$dir status 1 mqx create jobs
+        says "mqx: create: $dir: cannot be made"
+        says "set MQX_DIR"
+    done
+}
+
 lists() {
     status 0 mqx ls
     is "no queues" "" "$(cat out)"
@@ -120,6 +130,17 @@ unlinks() {
     is "no FIFO is left" "" "$(ls "$MQX_DIR/fifos")"
 }
 
+unlinks_durable() {
+    status 0 mqx create --durable=async a
+    status 0 mqx create b
+    status 0 mqx unlink b
+    is "nothing to say" "" "$(cat err)"
+    status 0 mqx unlink a
+    says "no mqxd is running"
+    is "one line" 1 "$(wc -l <err)"
+    is "none is left" "" "$(mqx ls)"
+}
+
 helps() {
     local command
     status 0 mqx --version
@@ -134,7 +155,11 @@ helps() {
     status 2 mqx
     status 2 mqx frobnicate
     says "there is no command 'frobnicate'"
-    status 2 mqx ls --frobnicate
+    for command in create ls stat send recv unlink; do
+        status 2 mqx $command --frobnicate
+        says "mqx: $command: unrecognized option"
+        says "mqx: $command: see 'mqx $command --help'"
+    done
     "$BUILD/bin/mqx" ls --help >/dev/full 2>err && no "a full disk was not noticed"
     says "standard output"
 }
@@ -144,9 +169,11 @@ try "create: an existing queue stays as it is" creates_once
 try "create: policies of mqx.conf" follows_policies
 try "create: bad names and numbers" refuses_nonsense
 try "create: sync needs mqxd" refuses_sync_without_mqxd
+try "create: a directory that cannot be made" refuses_unusable_directory
 try "ls: names, long" lists
 try "ls, stat: JSON of any name" json
 try "a damaged queue is said to be so and can be removed" damaged
 try "unlink: several, missing ones, nothing left behind" unlinks
+try "unlink: a durable queue that mqxd does not hear of" unlinks_durable
 try "help, version, unknown commands, a full disk" helps
 finish

@@ -43,7 +43,16 @@ refuses() {
         chmod +x script
         status 1 mqx run ./script
         says "statically linked"
+        printf '#!/usr/bin/env ./static\n' >script
+        status 1 mqx run ./script
+        says "statically linked"
+        printf '#! /usr/bin/env -S A=1 ./static -x\n' >script
+        status 1 mqx run ./script
+        says "statically linked"
     fi
+    printf '#!/usr/bin/env sh\nexit 5\n' >script
+    chmod +x script
+    status 5 mqx run ./script
     cp "$BUILD/examples/consumer" setuid
     if [ "$(id -u)" -eq 0 ]; then
         chown nobody setuid
