@@ -20,8 +20,9 @@ struct message {
 /* Shared by all workers. */
 struct arena {
     struct mqxi_queue *q;
-    int abort_one_in; /* receivers give back so many; 0: none */
-    _Atomic uint32_t senders, receivers, received;
+    int abort_one_in;                      /* receivers give back so many; 0: none */
+    _Atomic uint32_t senders, receivers;   /* that have begun */
+    _Atomic uint32_t sent, received, done; /* messages; senders that have ended */
     _Atomic uint8_t seen[SENDERS][MESSAGES];
 };
 
@@ -30,7 +31,7 @@ static void send_all(struct arena *a)
     struct message m = {.sender = atomic_fetch_add(&a->senders, 1)};
     uint64_t random = m.sender;
 
-    for (m.number = 0; m.number < MESSAGES; m.number++) {
+    for (m.number = 0; m.number < MESSAGES && (m.number % 64 || !time_is_up()); m.number++) {
         int r;
 
         m.prio = below(&random, PRIOS);
@@ -46,7 +47,9 @@ static void send_all(struct arena *a)
                 sched_yield();
         } while (r == -EAGAIN);
         IS(r, 0);
+        atomic_fetch_add(&a->sent, 1);
     }
+    atomic_fetch_add(&a->done, 1);
 }
 
 static void check_message(const struct message *m, const struct mqxi_taken *t)
@@ -86,7 +89,7 @@ static void receive_all(struct arena *a)
     uint32_t next[SENDERS][PRIOS] = {{0}};
     uint64_t random = 1000 + atomic_fetch_add(&a->receivers, 1);
 
-    while (atomic_load(&a->received) < SENDERS * MESSAGES) {
+    while (atomic_load(&a->done) < SENDERS || atomic_load(&a->received) < atomic_load(&a->sent)) {
         struct message m;
 
         if (!receive(a, &random, &m)) {
@@ -144,10 +147,8 @@ static void run(uint32_t maxmsg, int threads, int abort_one_in)
         IS(pthread_join(thread[i], NULL), 0);
     for (int i = 2 * threads; i < SENDERS + RECEIVERS; i++)
         finish(process[i]);
-    IS(a->received, SENDERS * MESSAGES);
-    for (int s = 0; s < SENDERS; s++)
-        for (int i = 0; i < MESSAGES; i++)
-            IS(a->seen[s][i], 1);
+    CHECK(a->sent > 0);
+    IS(a->received, a->sent); /* and none twice: so all of them once */
     IS(mqxi_count(a->q), 0);
     IS(mqxi_take(a->q, &(struct mqxi_taken){0}), -EAGAIN);
     mqxi_segment_detach(a->q);
@@ -190,6 +191,7 @@ static void both_tree_giving_back(void)
  * plain one before the urgent one was not looking at one moment. */
 struct race {
     struct mqxi_queue *q;
+    _Atomic uint32_t sent; /* of the two */
     _Atomic bool over;
 };
 enum { URGENT = 2, PLAIN = 1, ROUNDS = SANITIZED ? 20000 : 100000 };
@@ -198,10 +200,12 @@ static void send_pairs(void *race)
 {
     struct race *r = race;
 
-    for (uint32_t n = 0; n < ROUNDS; n++)
-        for (uint32_t prio = URGENT; prio >= PLAIN; prio--)
+    for (uint32_t n = 0; n < ROUNDS && (n % 64 || !time_is_up()); n++)
+        for (uint32_t prio = URGENT; prio >= PLAIN; prio--) {
             while (mqxi_put(r->q, &n, sizeof(n), prio, 0, NULL, NULL) == -EAGAIN)
                 sched_yield();
+            atomic_fetch_add(&r->sent, 1);
+        }
     atomic_store(&r->over, true);
 }
 
@@ -225,7 +229,7 @@ static void receive_pairs(uint32_t maxmsg)
     r->q = create("q", maxmsg, sizeof(uint32_t));
     child[0] = start(send_pairs, r);
     child[1] = start(fill_up, r);
-    while (done < 2 * ROUNDS) {
+    while (!atomic_load(&r->over) || done < atomic_load(&r->sent)) {
         struct mqxi_taken t;
         uint32_t n;
 
@@ -274,7 +278,7 @@ static void turn(void *round)
 {
     struct round *r = round;
 
-    for (uint32_t i = 0; i < TURNS; i++) {
+    for (uint32_t i = 0; i < TURNS && (i % 64 || !time_is_up()); i++) {
         struct mqxi_taken t;
 
         IS(mqxi_put(r->q, &i, sizeof(i), 1, 0, NULL, NULL), 0);

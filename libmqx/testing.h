@@ -31,14 +31,17 @@
 #include "names.h"
 #include "segment.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
+#ifndef __has_feature
+#define __has_feature(feature) 0 /* gcc says it otherwise */
 #endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#define DEFERS_SIGNALS 1 /* handlers run later than they would */
+#else
+#define DEFERS_SIGNALS 0
 #endif
-#ifndef SANITIZED
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) || DEFERS_SIGNALS
+#define SANITIZED 1
+#else
 #define SANITIZED 0
 #endif
 
@@ -94,6 +97,17 @@ static inline void nap(void)
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
+static time_t testing_began; /* CLOCK_MONOTONIC, seconds */
+
+/* For tests that repeat something that may go wrong: often, but on a busy machine not for long. */
+static inline bool time_is_up(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > testing_began + 3;
+}
+
 /* --- the tests of a program ------------------------------------------------------------------- */
 
 struct testing {
@@ -117,9 +131,12 @@ static inline void testing_child(const struct testing *test, const char *dir)
 {
     /* cmocka catches these, and would go on with the other tests in here. */
     static const int signals[] = {SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGSYS};
+    struct timespec now;
 
     for (unsigned i = 0; i < sizeof(signals) / sizeof(*signals); i++)
         signal(signals[i], SIG_DFL);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    testing_began = now.tv_sec;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (setpgid(0, 0) == 0)
         testing_group = getpid();
