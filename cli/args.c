@@ -15,7 +15,10 @@ void usage_exit(const char *command)
 
 static void bad(const char *command, const char *option, const char *text, const char *want)
 {
-    fprintf(stderr, "mqx: %s: %s '%s': %s\n", command, option, text, want);
+    char what[PATH_MAX];
+
+    snprintf(what, sizeof(what), "%s '%s'", option, text);
+    fail_because(command, what, "%s", want);
     exit(EXIT_USAGE);
 }
 

@@ -5,16 +5,20 @@
 
 #include "cli.h"
 #include "names.h"
+#include "text.h"
 
 int fail_because(const char *command, const char *what, const char *format, ...)
 {
+    char text[2 * PATH_MAX];
     va_list args;
+    int n = snprintf(text, sizeof(text), "mqx: %s: %s: ", command, what);
 
-    fprintf(stderr, "mqx: %s: %s: ", command, what);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    if (n >= 0 && (size_t)n < sizeof(text))
+        vsnprintf(text + n, sizeof(text) - (size_t)n, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    mqxi_text_clean(text);
+    fprintf(stderr, "%s\n", text);
     return EXIT_FAILED;
 }
 
@@ -38,11 +42,23 @@ int fail(const char *command, const char *queue, int error)
                             "its segment is damaged, or of another version of mqx; "
                             "'mqx unlink %s' removes it",
                             bare);
+    case EIO:
+        return fail_because(command, queue,
+                            "what belongs to it in %s was truncated or removed, or is not what it "
+                            "should be; or, of a sync-durable queue: the message is sent, but not "
+                            "known to be on disk",
+                            mqxi_dir());
+    case EISDIR:
+        return fail_because(command, queue, "somebody made it a directory; remove %s/queues/%s",
+                            mqxi_dir(), bare);
     case ESRCH:
         return fail_because(command, queue,
                             "it is sync-durable and no mqxd is running for this user; start mqxd");
     case ENOSPC:
         return fail_because(command, queue, "no room left in %s", mqxi_dir());
+    case EUSERS:
+        return fail_because(command, queue,
+                            "as many processes of this user use queues as can (16384); end some");
     default:
         return fail_because(command, queue, "%s", strerror(error));
     }

@@ -11,6 +11,7 @@
 #include "engine.h"
 #include "names.h"
 #include "segment.h"
+#include "text.h"
 #include "thread.h"
 
 const char *durable_name(uint32_t durable)
@@ -64,24 +65,8 @@ int info_get(const char *name, struct info *info)
     return info->error;
 }
 
-/* Length of the UTF-8 sequence at s, or 0. */
-static size_t utf8(const unsigned char *s)
-{
-    size_t n = *s >= 0xc2 && *s < 0xe0   ? 2
-               : (*s & 0xf0) == 0xe0     ? 3
-               : *s >= 0xf0 && *s < 0xf5 ? 4
-                                         : 0;
-
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f) || (*s == 0xf0 && s[1] < 0x90) ||
-        (*s == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return n;
-}
-
-/* A name may hold any bytes; JSON is UTF-8: a byte that is not becomes that code point. */
+/* A name may hold any bytes; JSON is UTF-8: a byte that is not becomes that code point.  Control
+ * characters are written by number, U+0080 to U+009F too. */
 static void json_string(const char *text, FILE *out)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -93,7 +78,10 @@ static void json_string(const char *text, FILE *out)
             fprintf(out, "\\%c", *s++);
         } else if (*s >= 0x20 && *s < 0x7f) {
             fputc(*s++, out);
-        } else if ((n = utf8(s)) > 0) {
+        } else if (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0) {
+            fprintf(out, "\\u%04x", s[1]);
+            s += 2;
+        } else if ((n = mqxi_text_utf8((const char *)s)) > 1) {
             fwrite(s, 1, n, out);
             s += n;
         } else {

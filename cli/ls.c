@@ -11,6 +11,7 @@
 #include "cli.h"
 #include "names.h"
 #include "segment.h"
+#include "text.h"
 
 static const char help[] =
     "usage: mqx ls [-l | --json]\n"
@@ -52,11 +53,12 @@ static int compare(const void *a, const void *b)
 /* To a terminal a name sends no control characters; to a program, the name as it is. */
 static void print_name(const char *name)
 {
-    bool terminal = isatty(STDOUT_FILENO);
+    char clean[NAME_MAX + 1];
 
-    for (; *name; name++)
-        putchar(terminal && ((unsigned char)*name < 0x20 || *name == 0x7f) ? '?' : *name);
-    putchar('\n');
+    snprintf(clean, sizeof(clean), "%s", name);
+    if (isatty(STDOUT_FILENO))
+        mqxi_text_clean(clean);
+    puts(clean);
 }
 
 static const char *user(uint32_t uid)

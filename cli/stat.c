@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "text.h"
 
 static const char help[] =
     "usage: mqx stat [--json] QUEUE\n"
@@ -24,7 +25,11 @@ static void print_time(const char *key, uint64_t ns)
 
 static void print(const struct info *info)
 {
-    printf("name: %s\n", info->name);
+    char name[NAME_MAX + 1];
+
+    snprintf(name, sizeof(name), "%s", info->name);
+    mqxi_text_clean(name); /* else it could be lines of its own */
+    printf("name: %s\n", name);
     printf("mode: %04o\nuid: %u\ngid: %u\n", info->mode, info->uid, info->gid);
     printf("messages: %u\nbytes: %" PRIu64 "\n", info->messages, info->bytes);
     printf("maxmsg: %u\nmsgsize: %u\n", info->maxmsg, info->msgsize);

@@ -241,7 +241,7 @@ static bool settle(struct watch *w, struct mqxi_queue *q)
     h->entry[w->entry] = (struct entry){.state = RESTING, .watch = w, .queue = q};
     h->free--;
     pthread_mutex_unlock(&h->lock);
-    mqxi_queue_get(q);
+    (void)mqxi_queue_get(q); /* the watch's owner has one */
     w->helper = h;
     return true;
 }

@@ -220,6 +220,7 @@ static struct parked *keep(const struct parked *p)
     if (!kept)
         return NULL;
     *kept = *p;
+    kept->data = NULL;
     if (p->len == 0)
         return kept;
     kept->data = malloc(p->len);
@@ -237,9 +238,10 @@ static bool attempt_disk(struct parked *p)
 {
     const struct mqxi_queue *q = p->attached->queue;
     uint64_t now = now_ms();
-    bool failed = atomic_load(&q->dead);
+    bool settled = mqxi_durable_settled(q, p->slot, p->key);
+    bool failed = atomic_load(&q->dead) || (!settled && mqxi_durable_refused(q));
 
-    if (!failed && !mqxi_durable_settled(q, p->slot, p->key)) {
+    if (!failed && !settled) {
         if (now - p->looked_ms < LOOK_MS)
             return false;
         p->looked_ms = now;
@@ -250,10 +252,12 @@ static bool attempt_disk(struct parked *p)
         if (!failed)
             return false;
     }
-    if (failed)
+    if (failed) {
+        mqxi_durable_rescan(q->uid); /* for the next message: perhaps it can be mirrored by then */
         fuse_reply_err(p->request, EIO);
-    else
+    } else {
         fuse_reply_write(p->request, p->len);
+    }
     return true;
 }
 

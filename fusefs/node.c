@@ -88,6 +88,7 @@ int node_resolve(const struct node *n, struct mqxi_stat *file, struct attached *
     *a = attached_by_ino(n->ino);
     if (!*a)
         return -ESTALE;
-    *file = (struct mqxi_stat){S_IFREG, (*a)->queue->uid, (*a)->queue->gid, n->ino, 0};
+    *file = (struct mqxi_stat){
+        .mode = S_IFREG, .uid = (*a)->queue->uid, .gid = (*a)->queue->gid, .ino = n->ino};
     return 0;
 }

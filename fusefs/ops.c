@@ -289,21 +289,6 @@ static void op_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *f
     }
 }
 
-/* The queue belongs to who asked for it, and so do the files that his processes use with it. */
-static int give_to(struct mqxi_unborn *u, const struct fuse_ctx *caller)
-{
-    char fifo[PATH_MAX];
-    int r;
-
-    if (geteuid() != 0)
-        return 0;
-    r = mqxi_segment_fifo(u->queue, fifo);
-    if (r == 0 &&
-        (fchown(u->fd, caller->uid, caller->gid) < 0 || lchown(fifo, caller->uid, caller->gid) < 0))
-        r = -errno;
-    return r;
-}
-
 static int create_queue(const char *name, mode_t mode, const struct fuse_ctx *caller)
 {
     struct mqxi_policy policy;
@@ -319,7 +304,8 @@ static int create_queue(const char *name, mode_t mode, const struct fuse_ctx *ca
     r = mqxi_segment_build(&attr, &unborn);
     if (r < 0)
         return r;
-    r = give_to(&unborn, caller);
+    if (geteuid() == 0)
+        r = mqxi_segment_give(&unborn, caller->uid, caller->gid);
     if (r == 0)
         r = mqxi_segment_link(&unborn, name);
     mqxi_segment_finish(&unborn, r == 0);

@@ -16,8 +16,8 @@
  *     signal handler, even one that interrupted them (leaving that handler by
  *     siglongjmp is safe only where it interrupted a blocked call: otherwise a
  *     message may be lost from the queue until the process ends);
- *   - a pointer that does not point to memory crashes, where the kernel says
- *     EFAULT;
+ *   - EFAULT comes for pointers into the first and the last page of the address
+ *     space (NULL, -1); others that point to no memory crash;
  *   - beyond the errors named below: EBADMSG, the queue's file is damaged; EIO,
  *     it was truncated or cannot be used any more.
  */
@@ -133,7 +133,29 @@ MQX_API int mqx_getattr(mqd_t mqdes, struct mq_attr *attr);
  */
 MQX_API int mqx_setattr(mqd_t mqdes, const struct mq_attr *newattr, struct mq_attr *oldattr);
 
-/* Not there yet.  Returns -1, ENOSYS. */
+/*
+ * Register this process to be notified of the next message that is put into
+ * the queue while it is empty and nobody is blocked in a receive: once, and at
+ * most one process at a time for each queue.  notification->sigev_notify:
+ *   SIGEV_SIGNAL: the signal sigev_signo, with si_code SI_MESGQ, si_value
+ *     sigev_value, si_pid and si_uid the sender's process and real user id
+ *     (sent before mqx_send returns, if it is this process's own message, or
+ *     the notified process is running);
+ *   SIGEV_THREAD: sigev_notify_function(sigev_value) is called in a new,
+ *     detached thread, with the attributes *sigev_notify_attributes (or NULL;
+ *     copied) and no signal blocked;
+ *   SIGEV_NONE: nothing happens, but nobody else can be registered meanwhile.
+ * NULL: this process's registration, if it has one, ends.  So it does when the
+ * process closes any descriptor of the queue, exits, executes another program
+ * or is killed.  A forked child is not registered.
+ *
+ * Returns 0.  Errors: EINVAL, before all others: sigev_notify or sigev_signo;
+ * EBADF; EBUSY: a process is registered, perhaps this one; ENOMEM, EAGAIN: no
+ * memory, or no thread (a process that has registered has one more, named
+ * "mqx-notify"); ENOSYS: the queue is another user's.  Does not block.
+ * Async-signal-safe, without thread attributes, in a process that has
+ * registered before: a handler can register anew.
+ */
 MQX_API int mqx_notify(mqd_t mqdes, const struct sigevent *notification);
 
 #ifdef __cplusplus

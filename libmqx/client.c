@@ -23,6 +23,7 @@
 
 #include "format.h"
 #include "names.h"
+#include "spare.h"
 #include "sys.h"
 
 #ifndef MADV_WIPEONFORK
@@ -42,7 +43,7 @@ static void wipe_in_child(void)
 
     for (unsigned i = 0; page && i < MQXI_IDENTITIES; i++) {
         atomic_store(&page[i].owner, 0);
-        atomic_store(&page[i].user, 0);
+        atomic_store(&page[i].registry, 0);
     }
 }
 
@@ -68,58 +69,70 @@ static struct mqxi_identity *identities(void)
     return expected;
 }
 
-static struct mqxi_identity *find(uid_t user)
+static struct mqxi_identity *find(uint32_t registry)
 {
     struct mqxi_identity *page = identities();
 
     for (unsigned i = 0; page && i < MQXI_IDENTITIES; i++) {
-        struct mqxi_identity *e = &page[(user + i) % MQXI_IDENTITIES];
+        struct mqxi_identity *e = &page[(registry + i) % MQXI_IDENTITIES];
         uint64_t seen = 0;
 
-        if (atomic_compare_exchange_strong(&e->user, &seen, (uint64_t)user + 1) ||
-            seen == (uint64_t)user + 1)
+        if (atomic_compare_exchange_strong(&e->registry, &seen, (uint64_t)registry + 1) ||
+            seen == (uint64_t)registry + 1)
             return e;
     }
     return NULL;
 }
 
-static int registry_path(uid_t user, char *path)
+static int registry_path(uint32_t registry, char *path)
 {
     char name[16];
 
-    snprintf(name, sizeof(name), "%u", (unsigned)user);
+    snprintf(name, sizeof(name), "%u", registry);
     return mqxi_path(MQXI_CLIENTS, name, path);
 }
 
 /*
- * Which registry file this process used last for a user: unlike its identity it
+ * Which file this process last found a registry to be: unlike its identity it
  * is not forgotten in a forked child.  After chroot, or when somebody removed
  * $MQX_DIR, the path leads to another file, or nowhere; that one knows nothing
  * about the owners in the queues that we have, and must not be asked.
  */
 static struct known {
-    _Atomic uint64_t user; /* user id + 1; 0: unused */
-    _Atomic uint64_t ino;  /* 0: none yet */
+    _Atomic uint64_t registry; /* + 1; 0: unused */
+    _Atomic uint64_t ino;      /* 0: none yet */
 } registries[MQXI_IDENTITIES];
 
-static _Atomic uint64_t *known_registry(uid_t user)
+static _Atomic uint64_t *known_registry(uint32_t registry)
 {
     for (unsigned i = 0; i < MQXI_IDENTITIES; i++) {
-        struct known *k = &registries[(user + i) % MQXI_IDENTITIES];
+        struct known *k = &registries[(registry + i) % MQXI_IDENTITIES];
         uint64_t seen = 0;
 
-        if (atomic_compare_exchange_strong(&k->user, &seen, (uint64_t)user + 1) ||
-            seen == (uint64_t)user + 1)
+        if (atomic_compare_exchange_strong(&k->registry, &seen, (uint64_t)registry + 1) ||
+            seen == (uint64_t)registry + 1)
             return &k->ino;
     }
-    return &registries[0].ino; /* no more users than identities: not reached */
+    return &registries[0].ino; /* no more registries than identities: not reached */
 }
 
-/* Open a user's registry, made when missing.  Size first, so that nobody maps beyond its end. */
-static int registry_open(uid_t user)
+/* Pages for every generation: who begins to receive must not need room, nor a page be missing that
+ * somebody reads. */
+static int allocate(int fd)
+{
+    int r = (int)MQXI_SYS(SYS_fallocate, fd, 0, 0L, (long)sizeof(struct mqxi_registry));
+
+    if (r == -EOPNOTSUPP)
+        r = (int)MQXI_SYS(SYS_ftruncate, fd, (long)sizeof(struct mqxi_registry));
+    return r;
+}
+
+/* Open a registry, made when missing, for this user.  The directory is everybody's: what has the
+ * name may be anything. */
+static int registry_open(uint32_t registry, uid_t owner, struct mqxi_stat *st)
 {
     char path[PATH_MAX];
-    int r = registry_path(user, path), fd;
+    int r = registry_path(registry, path), fd;
 
     if (r < 0)
         return r;
@@ -130,16 +143,39 @@ static int registry_open(uid_t user)
             fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
         else if (fd >= 0) {
             MQXI_SYS(SYS_fchmod, fd, 0600); /* past the umask */
-            if ((uid_t)MQXI_SYS(SYS_geteuid) != user)
-                MQXI_SYS(SYS_fchown, fd, user, -1); /* root, serving that user */
+            if ((uid_t)MQXI_SYS(SYS_geteuid) != owner)
+                MQXI_SYS(SYS_fchown, fd, owner, -1); /* root, serving that user */
         }
     }
     if (fd < 0)
         return fd;
-    r = (int)MQXI_SYS(SYS_ftruncate, fd, (long)sizeof(struct mqxi_registry));
+    r = mqxi_sys_stat(fd, "", st);
+    if (r == 0)
+        r = S_ISREG(st->mode) ? allocate(fd) : -EACCES;
     if (r < 0)
         mqxi_sys_close(fd);
     return r < 0 ? r : fd;
+}
+
+int mqxi_client_registry(uid_t owner, uint32_t *registry)
+{
+    struct mqxi_stat st;
+
+    for (uint32_t i = 0; i < MQXI_REGISTRIES; i++) {
+        int fd;
+
+        *registry = i == 0 ? owner : MQXI_REGISTRY_ELSE | (owner * 2654435761u + i);
+        fd = registry_open(*registry, owner, &st);
+        if (fd >= 0)
+            mqxi_sys_close(fd);
+        if (fd >= 0 && st.uid == owner)
+            return 0;
+        /* Another's, or no file, or so on; but not what another name would not help against. */
+        if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOSPC || fd == -EDQUOT ||
+            fd == -EROFS || fd == -ENOENT)
+            return fd;
+    }
+    return -EACCES;
 }
 
 /* Lock a free number; returns it or -errno. */
@@ -157,7 +193,7 @@ static int take_number(int fd, uint32_t pid)
         if (r != -EAGAIN && r != -EACCES)
             return r;
     }
-    return -ENOSPC;
+    return -EUSERS;
 }
 
 static uint64_t word_offset(uint32_t number)
@@ -204,38 +240,48 @@ static int registry_check(int fd)
     return head.magic == MAGIC && head.version == VERSION ? 0 : -EBADMSG;
 }
 
-static int take(uid_t user, uint32_t pid, uint64_t *owner, void **mapping)
+/* A number that is being taken. */
+struct taking {
+    uint32_t registry, pid;
+    uint64_t owner;
+    void *mapping;
+};
+
+static long take(void *arg)
 {
-    struct mqxi_stat st = {0};
+    struct taking *t = arg;
+    struct mqxi_stat st;
     uint64_t generation = 0, none = 0;
-    int fd = registry_open(user), r;
+    uid_t euid = (uid_t)MQXI_SYS(SYS_geteuid);
+    uid_t owner = t->registry < MQXI_REGISTRY_ELSE ? t->registry : euid; /* should it be missing */
+    int fd = registry_open(t->registry, owner, &st), r;
 
     if (fd < 0)
         return fd;
     r = registry_check(fd);
-    if (r == 0)
-        r = mqxi_sys_stat(fd, "", &st);
-    if (r == 0 && !atomic_compare_exchange_strong(known_registry(user), &none, st.ino) &&
+    if (r == 0 && atomic_load(known_registry(t->registry)) == 0 && st.uid != owner &&
+        st.uid != euid)
+        r = -EACCES;
+    if (r == 0 && !atomic_compare_exchange_strong(known_registry(t->registry), &none, st.ino) &&
         none != st.ino)
         r = -ESTALE;
     if (r == 0)
-        r = take_number(fd, pid);
+        r = take_number(fd, t->pid);
     if (r >= 0) {
-        *owner = (uint64_t)r << MQXI_GEN_BITS;
-        r = next_generation(fd, (uint32_t)r, &generation, mapping);
-        *owner |= generation;
+        t->owner = (uint64_t)r << MQXI_GEN_BITS;
+        r = next_generation(fd, (uint32_t)r, &generation, &t->mapping);
+        t->owner |= generation;
     }
     mqxi_sys_close(fd); /* the mapping keeps the lock */
     return r;
 }
 
-struct mqxi_identity *mqxi_client_join(uid_t user, int *error)
+struct mqxi_identity *mqxi_client_join(uint32_t registry, int *error)
 {
-    struct mqxi_identity *me = find(user);
-    uint64_t owner = 0, none = 0;
-    void *mapping = NULL;
-    uint32_t pid = (uint32_t)MQXI_SYS(SYS_getpid);
-    int r;
+    struct mqxi_identity *me = find(registry);
+    struct taking t = {.registry = registry, .pid = (uint32_t)MQXI_SYS(SYS_getpid)};
+    uint64_t none = 0;
+    long r;
 
     if (!me) {
         *error = -ENOMEM;
@@ -243,37 +289,42 @@ struct mqxi_identity *mqxi_client_join(uid_t user, int *error)
     }
     if (atomic_load(&me->owner) != 0)
         return me;
-    r = take(user, pid, &owner, &mapping);
+    r = mqxi_spare_descriptor(take, &t);
     if (r < 0) {
-        if (mapping)
-            MQXI_SYS(SYS_munmap, mapping, MQXI_PAGE);
-        *error = r;
+        if (t.mapping)
+            MQXI_SYS(SYS_munmap, t.mapping, MQXI_PAGE);
+        *error = (int)r;
         return NULL;
     }
-    atomic_store(&me->pid, pid);
+    atomic_store(&me->pid, t.pid);
     atomic_store(&me->uid, (uint32_t)MQXI_SYS(SYS_getuid));
     /* Another thread, or a handler that interrupted us, may have been faster: one number a
      * process is enough. */
-    if (!atomic_compare_exchange_strong(&me->owner, &none, owner))
-        MQXI_SYS(SYS_munmap, mapping, MQXI_PAGE);
+    if (!atomic_compare_exchange_strong(&me->owner, &none, t.owner))
+        MQXI_SYS(SYS_munmap, t.mapping, MQXI_PAGE);
     return me;
 }
 
-void mqxi_client_renew(uid_t user)
+int mqxi_client_renew(uint32_t registry, uid_t user)
 {
-    _Atomic uint64_t *known = known_registry(user);
-    struct mqxi_identity *me = find(user);
+    _Atomic uint64_t *known = known_registry(registry);
+    struct mqxi_identity *me = find(registry);
     uint64_t owner = me ? atomic_load(&me->owner) : 0, ino = atomic_load(known);
-    struct mqxi_stat st = {0};
+    struct mqxi_stat st;
     char path[PATH_MAX];
+    int r;
 
     mqxi_dir_keep();
-    if (ino == 0 || registry_path(user, path) < 0)
-        return;
-    if (mqxi_sys_stat(AT_FDCWD, path, &st) == 0 && st.ino == ino)
-        return;
-    if (atomic_compare_exchange_strong(known, &ino, st.ino) && owner)
+    if (registry_path(registry, path) < 0)
+        return 0;
+    r = mqxi_sys_stat(AT_FDCWD, path, &st);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    if (r == 0 && (!S_ISREG(st.mode) || st.uid != user))
+        return -EBADMSG;
+    if (st.ino != ino && atomic_compare_exchange_strong(known, &ino, st.ino) && owner)
         atomic_compare_exchange_strong(&me->owner, &owner, 0);
+    return 0;
 }
 
 /* Does the lock that proves this owner's life exist?  Errors count as yes: nothing is taken from
@@ -294,23 +345,37 @@ static bool holds_lock(int fd, uint64_t owner)
     return generation == (owner & MQXI_GEN_MAX);
 }
 
-bool mqxi_client_alive(uid_t user, uint64_t owner)
+struct asking {
+    uint32_t registry;
+    uint64_t owner;
+};
+
+/* 0 or 1, or -errno: cannot be told. */
+static long ask(void *arg)
 {
-    uint64_t known = atomic_load(known_registry(user));
+    const struct asking *a = arg;
+    uint64_t known = atomic_load(known_registry(a->registry));
     struct mqxi_stat st;
     char path[PATH_MAX];
     bool alive;
-    int fd;
+    int fd, r = registry_path(a->registry, path);
+
+    if (r < 0)
+        return r;
+    fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd < 0)
+        return fd;
+    alive = mqxi_sys_stat(fd, "", &st) < 0 || (known != 0 && st.ino != known) ||
+            holds_lock(fd, a->owner);
+    mqxi_sys_close(fd);
+    return alive;
+}
+
+bool mqxi_client_alive(uint32_t registry, uint64_t owner)
+{
+    struct asking a = {registry, owner};
 
     if (owner >> MQXI_GEN_BITS >= MQXI_CLIENTS_MAX)
         return false; /* no such number was ever given */
-    if (registry_path(user, path) < 0)
-        return true;
-    fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
-    if (fd < 0)
-        return true;
-    alive =
-        mqxi_sys_stat(fd, "", &st) < 0 || (known != 0 && st.ino != known) || holds_lock(fd, owner);
-    mqxi_sys_close(fd);
-    return alive;
+    return mqxi_spare_descriptor(ask, &a) != 0;
 }

@@ -1,6 +1,6 @@
 /*
  * mqx.conf: sections are queue name patterns, keys before the first section
- * are mqxd's own.  All sections that match a queue apply, in their order: the
+ * are for all queues, or mqxd's own.  All sections that match a queue apply, in their order: the
  * last line that sets a key for it wins.  Every line is checked, also those
  * that are for other queues, so that a mistake is found when it is made.
  *
@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "text.h"
 
 #define DEFAULT_FILE "/etc/mqx/mqx.conf"
 
@@ -43,6 +45,7 @@ __attribute__((format(printf, 2, 3))) static int wrong(struct reading *r, const 
     va_start(args, format);
     vsnprintf(r->why, sizeof(r->why), format, args);
     va_end(args);
+    mqxi_text_clean(r->why); /* it quotes the file */
     return 0;
 }
 
@@ -105,11 +108,21 @@ static int durable(struct reading *r, const char *text, enum mqxi_durable *out)
     return wrong(r, "durable = %s: must be off, async or sync", text);
 }
 
-static int set_mqxd(struct reading *r, const char *key, const char *text)
+static int limits(struct reading *r, const char *text)
+{
+    r->policy.kernel_limits = strcmp(text, "kernel") == 0;
+    if (r->policy.kernel_limits || strcmp(text, "mqx") == 0)
+        return 1;
+    return wrong(r, "limits = %s: must be kernel or mqx", text);
+}
+
+static int set_general(struct reading *r, const char *key, const char *text)
 {
     if (strcmp(key, "window") == 0)
         return number(r, key, text, 60000, &r->mqxd.window_ms);
-    return wrong(r, "%s: no such setting before the first section; known: window", key);
+    if (strcmp(key, "limits") == 0)
+        return limits(r, text);
+    return wrong(r, "%s: no such setting before the first section; known: limits, window", key);
 }
 
 static int set_policy(struct reading *r, struct mqxi_policy *p, const char *key, const char *text)
@@ -131,7 +144,7 @@ static int set(void *user, const char *section, const char *key, const char *tex
 
     (void)section;
     if (!r->section[0])
-        return set_mqxd(r, key, text);
+        return set_general(r, key, text);
     matches = r->queue && fnmatch(r->section, r->queue, 0) == 0;
     return set_policy(r, matches ? &r->policy : &other, key, text);
 }
@@ -167,7 +180,7 @@ static int read_conf(struct reading *r)
     if (!r->file) { /* not to be guessed over: a queue would be less durable than was asked for */
         error = -errno;
         fprintf(stderr, "mqx: %s: %s%s\n", path, strerror(errno), given ? " (from MQX_CONF)" : "");
-        return error == -ENOMEM ? error : -EINVAL;
+        return error == -ENOMEM || error == -EMFILE || error == -ENFILE ? error : -EINVAL;
     }
     error = parse(r, path);
     fclose(r->file);

@@ -2,6 +2,7 @@
 #ifndef MQXI_CONF_H
 #define MQXI_CONF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "format.h"
@@ -10,6 +11,7 @@ struct mqxi_policy {
     uint32_t maxmsg;  /* for mq_open without attributes: 10 */
     uint32_t msgsize; /* for mq_open without attributes: 8192 */
     enum mqxi_durable durable;
+    bool kernel_limits; /* as the kernel's own queues are limited; for all queues */
 };
 
 /*

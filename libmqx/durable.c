@@ -289,6 +289,11 @@ bool mqxi_durable_settled(const struct mqxi_queue *q, uint32_t slot, uint64_t ke
            __atomic_load_n(&s->key, __ATOMIC_RELAXED) != key;
 }
 
+bool mqxi_durable_refused(const struct mqxi_queue *q)
+{
+    return atomic_load(&q->header->dirty) & MQXI_DIRTY_REFUSED;
+}
+
 static time_t now_sec(void)
 {
     struct timespec now;
@@ -297,10 +302,23 @@ static time_t now_sec(void)
     return now.tv_sec;
 }
 
-int mqxi_durable_wait(struct mqxi_queue *q, uint32_t slot, uint64_t key)
+static bool passed(const struct timespec *deadline)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return deadline && now.tv_sec >= deadline->tv_sec;
+}
+
+/* Signals and deadlines are for who waits for room: a message that is sent is not to look as if it
+ * were not, for a disk that takes its usual milliseconds.  But where the disk is full, or the
+ * segment damaged so that nobody mirrors it, they must end the call. */
+int mqxi_durable_wait(struct mqxi_queue *q, uint32_t slot, uint64_t key,
+                      const struct timespec *deadline)
 {
     _Atomic uint32_t *event = &q->header->commit_event;
-    time_t looked = now_sec(), alive = looked, now;
+    time_t began = now_sec(), looked = began, alive = began, now;
+    int r;
 
     for (;;) {
         uint32_t seen = mqxi_event_read(event);
@@ -309,8 +327,14 @@ int mqxi_durable_wait(struct mqxi_queue *q, uint32_t slot, uint64_t key)
             return -EIO;
         if (mqxi_durable_settled(q, slot, key))
             return 0;
-        mqxi_event_sleep(event, seen, NULL, LOOK_NS, false);
+        if (mqxi_durable_refused(q)) {
+            mqxi_durable_rescan(q->uid); /* for the next message: perhaps it can by now */
+            return -EIO;
+        }
+        r = mqxi_event_sleep(event, seen, NULL, LOOK_NS, true);
         now = now_sec();
+        if (now > began + 1 && (r == -EINTR || passed(deadline)))
+            return -EIO;
         if (now == looked)
             continue;
         looked = now;

@@ -286,7 +286,7 @@ static struct waiting w;
 static void wait_for_disk(void *arg)
 {
     (void)arg;
-    IS(mqxi_durable_wait(attach("q"), w.slot, w.key), 0);
+    IS(mqxi_durable_wait(attach("q"), w.slot, w.key, NULL), 0);
 }
 
 static pid_t sender(struct mqxi_queue *q)
@@ -345,9 +345,9 @@ static void until_replaced(void)
     IS(mqxi_take(q, &t), 0);
     IS(mqxi_take_commit(q, &t), 0);
     IS(mqxi_put(q, "y", 1, 0, 0, NULL, NULL), 0);
-    IS(mqxi_durable_wait(q, slot, key), 0);
+    IS(mqxi_durable_wait(q, slot, key, NULL), 0);
     IS(mqxi_take(q, &t), 0);
-    IS(mqxi_durable_wait(q, slot, key), 0);
+    IS(mqxi_durable_wait(q, slot, key, NULL), 0);
 }
 
 static void until_unlinked(void)
@@ -360,13 +360,63 @@ static void until_unlinked(void)
     finish(child);
 }
 
+/* Nobody stores it, but there is an mqxd that could: what nobody mirrors must not hold its sender
+ * for ever. */
+static void until_the_deadline(void)
+{
+    struct mqxi_queue *q = create("q", 10, 8);
+    struct timespec deadline;
+    uint32_t slot;
+    uint64_t key;
+
+    hold(lock_file(O_RDWR | O_CREAT), F_WRLCK, MQXI_LOCK_SERVES);
+    atomic_store(&q->header->durable, MQXI_DURABLE_SYNC);
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    IS(mqxi_put(q, "x", 1, 0, 0, &slot, &key), 0);
+    IS(mqxi_durable_wait(q, slot, key, &deadline), -EIO);
+}
+
+static void interrupted(int sig)
+{
+    (void)sig;
+}
+
+static void wait_and_fail(void *arg)
+{
+    struct sigaction action = {.sa_handler = interrupted}; /* no SA_RESTART */
+
+    (void)arg;
+    sigaction(SIGUSR1, &action, NULL);
+    IS(mqxi_durable_wait(attach("q"), w.slot, w.key, NULL), -EIO);
+}
+
+static void until_a_signal(void)
+{
+    struct mqxi_queue *q = create("q", 10, 8);
+    siginfo_t ended = {0};
+    pid_t child;
+
+    hold(lock_file(O_RDWR | O_CREAT), F_WRLCK, MQXI_LOCK_SERVES);
+    atomic_store(&q->header->durable, MQXI_DURABLE_SYNC);
+    IS(mqxi_put(q, "x", 1, 0, 0, &w.slot, &w.key), 0);
+    child = start(wait_and_fail, NULL);
+    WAIT_FOR(asleep(child)); /* its handler is there */
+    /* Those that come in the time that a disk may take do not end it. */
+    while (!ended.si_pid) {
+        kill(child, SIGUSR1);
+        nap();
+        waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT | WNOHANG);
+    }
+    finish(child);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(alive_while_locked), UNIT(not_by_anothers_file), UNIT(roots_counts),
         UNIT(no_mark_is_lost),    UNIT(killed_anywhere),      UNIT(new_doorbell_is_found),
         UNIT(until_stored),       UNIT(until_received),       UNIT(until_replaced),
-        UNIT(until_unlinked),
+        UNIT(until_unlinked),     UNIT(until_the_deadline),   UNIT(until_a_signal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

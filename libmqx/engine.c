@@ -16,11 +16,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "bell.h"
 #include "cache.h"
 #include "client.h"
 #include "durable.h"
 #include "index.h"
 #include "least.h"
+#include "notify.h"
 #include "segment.h"
 #include "slots.h"
 #include "wait.h"
@@ -39,7 +41,7 @@ static int vanished(const struct mqxi_queue *q)
 }
 
 static int fill(struct mqxi_queue *q, uint32_t slot, const void *data, uint32_t len,
-                const struct mqxi_identity *me, int64_t type, uint64_t sent_ns)
+                const struct mqxi_sender *sender, int64_t type, uint64_t sent_ns)
 {
     struct mqxi_slot *s = mqxi_slot(q, slot);
 
@@ -51,15 +53,30 @@ static int fill(struct mqxi_queue *q, uint32_t slot, const void *data, uint32_t 
     }
     s->type = type;
     s->len = len;
-    s->pid = atomic_load_explicit(&me->pid, memory_order_relaxed);
-    s->uid = atomic_load_explicit(&me->uid, memory_order_relaxed);
+    s->pid = sender->pid;
+    s->uid = sender->uid;
     s->sent_ns = sent_ns;
-    memcpy(mqxi_payload(q, slot, len), data, len);
+    if (len > 0) /* else data may be a null pointer */
+        memcpy(mqxi_payload(q, slot, len), data, len);
     return 0;
 }
 
+/* Higher for lower priorities. */
+static uint32_t rank_of(uint64_t key)
+{
+    return (uint32_t)(key >> MQXI_SEQ_BITS);
+}
+
+static void note_lowest(_Atomic uint32_t *lowest, uint32_t rank)
+{
+    uint32_t seen = atomic_load_explicit(lowest, memory_order_relaxed);
+
+    while (seen < rank && !atomic_compare_exchange_weak(lowest, &seen, rank))
+        ;
+}
+
 /* Make a filled slot a message.  Returns its key, or 0 if the segment is damaged. */
-static uint64_t publish(struct mqxi_queue *q, uint32_t slot, uint32_t prio)
+static uint64_t publish(struct mqxi_queue *q, uint32_t slot, uint32_t prio, struct mqxi_sent *sent)
 {
     struct mqxi_header *h = q->header;
     uint64_t sequence = atomic_fetch_add_explicit(&h->sequence, 1, memory_order_seq_cst) + 1;
@@ -68,30 +85,61 @@ static uint64_t publish(struct mqxi_queue *q, uint32_t slot, uint32_t prio)
     if (sequence >= MQXI_SEQ_MAX)
         return 0;
     mqxi_slot(q, slot)->key = key;
+    sent->slot = slot;
+    sent->key = key;
+    if (__builtin_expect(atomic_load_explicit(&h->put_tells, memory_order_relaxed) &
+                             MQXI_TELLS_NOTIFIERS,
+                         0))
+        mqxi_notify_promise(q, sequence, &sent->promise);
     atomic_store_explicit(&q->newest, sequence, memory_order_release);
     /* The commit point.  Release: who sees the key sees the message. */
     atomic_store_explicit(&q->ctl[slot], key, memory_order_release);
     return key;
 }
 
-/* What follows from a message that is there (or there again): tree, mirror, event. */
-static int announce(struct mqxi_queue *q, uint32_t slot, uint64_t key, uint64_t sent_ns)
+/* Those who wait for it elsewhere than in a receive. */
+static __attribute__((noinline)) void tell(struct mqxi_queue *q, const struct mqxi_sent *sent,
+                                           int woken)
+{
+    uint32_t who = atomic_load(&q->header->put_tells);
+
+    if (who & MQXI_TELLS_POLLERS)
+        mqxi_bell_sync(q);
+    if (who & MQXI_TELLS_NOTIFIERS && sent)
+        mqxi_notify_fire(q, sent, woken);
+}
+
+/* What follows from a message that is there (or, sent NULL, there again): tree, mirror, event. */
+static int announce(struct mqxi_queue *q, uint32_t slot, uint64_t key, uint64_t sent_ns,
+                    const struct mqxi_sent *sent)
 {
     struct mqxi_header *h = q->header;
-    int r = slot >= q->layout.front ? mqxi_index_insert(q, slot, key) : 0;
+    int r = slot >= q->layout.front ? mqxi_index_insert(q, slot, key) : 0, woken;
 
     if (atomic_load_explicit(&h->durable, memory_order_relaxed) != MQXI_DURABLE_OFF)
         mqxi_durable_mark(q, slot);
     mqxi_hint(&h->send_cpu, (uint32_t)sched_getcpu());
     if (sent_ns)
         atomic_store_explicit(&h->last_send_ns, sent_ns, memory_order_relaxed);
-    mqxi_event_signal(&h->recv_event, false);
+    woken = mqxi_event_signal(&h->recv_event, false);
+    /* After the bump, a full barrier: who sets a bit and then looks at the queue sees the message,
+     * or we see the bit. */
+    if (__builtin_expect(atomic_load(&h->put_tells) != 0, 0))
+        tell(q, sent, woken);
     return r;
 }
 
 int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio, int64_t type,
              uint32_t *slot_out, uint64_t *key_out)
 {
+    return mqxi_put_from(q, NULL, data, len, prio, type, slot_out, key_out);
+}
+
+int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const void *data,
+                  uint32_t len, uint32_t prio, int64_t type, uint32_t *slot_out, uint64_t *key_out)
+{
+    struct mqxi_sender sender = from ? *from : (struct mqxi_sender){0};
+    struct mqxi_sent sent = {.from = from};
     struct mqxi_identity *me;
     uint64_t owner, key, sent_ns = now_coarse();
     uint32_t slot = 0;
@@ -104,22 +152,26 @@ int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio
     mqxi_fetch_first(q);
     __builtin_prefetch(&q->header->recv_event, 1); /* the last step's, which receivers look at */
     do { /* again only in a child that was forked by a signal handler right in here */
-        me = mqxi_client_self(q->uid, &r);
+        me = mqxi_client_self(q->registry, &r);
         if (!me)
             return r;
         owner = atomic_load_explicit(&me->owner, memory_order_relaxed);
         r = mqxi_slot_claim(q, owner, &slot, key_out ? key_out : &key);
         if (r < 0)
             return vanished(q) ? -EIO : r;
-        r = fill(q, slot, data, len, me, type, sent_ns);
+        if (!from) {
+            sender.pid = atomic_load_explicit(&me->pid, memory_order_relaxed);
+            sender.uid = atomic_load_explicit(&me->uid, memory_order_relaxed);
+        }
+        r = fill(q, slot, data, len, &sender, type, sent_ns);
     } while (atomic_load_explicit(&me->owner, memory_order_relaxed) != owner);
-    key = r == 0 ? publish(q, slot, prio) : 0;
+    key = r == 0 ? publish(q, slot, prio, &sent) : 0;
     if (key == 0) {
         mqxi_slot_release(q, slot);
-        mqxi_event_signal(&q->header->send_event, false);
+        mqxi_slot_freed(q);
         return r < 0 ? r : -EBADMSG;
     }
-    r = announce(q, slot, key, sent_ns);
+    r = announce(q, slot, key, sent_ns, &sent);
     if (slot_out)
         *slot_out = slot;
     if (key_out)
@@ -127,7 +179,7 @@ int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio
     return vanished(q) ? -EIO : r;
 }
 
-static struct mqxi_first scan_front(const struct mqxi_queue *q)
+static inline __attribute__((always_inline)) struct mqxi_first scan_front(const struct mqxi_queue *q)
 {
     uint32_t end = atomic_load_explicit(&q->header->front_used, memory_order_acquire), slot;
     uint64_t least;
@@ -143,7 +195,8 @@ static struct mqxi_first scan_front(const struct mqxi_queue *q)
 }
 
 /* The smallest key of front and tree; key 0: none. */
-static int find_first(const struct mqxi_queue *q, struct mqxi_first *first)
+static inline __attribute__((always_inline)) int find_first(const struct mqxi_queue *q,
+                                                            struct mqxi_first *first)
 {
     struct mqxi_first behind;
     int r;
@@ -200,8 +253,10 @@ static int look(struct mqxi_queue *q, struct mqxi_first *first, uint32_t *seen)
             uint32_t arrived = mqxi_event_read(&q->header->recv_event);
 
             atomic_store_explicit(&q->backlog, 0, memory_order_relaxed);
-            if (asked && arrived == *seen)
+            if (asked && arrived == *seen) {
+                mqxi_notify_empty(q, arrived);
                 return -EAGAIN;
+            }
             asked = true;
             *seen = arrived;
             continue;
@@ -272,7 +327,7 @@ int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out)
     if (r < 0)
         return r;
     mqxi_fetch_first(q);
-    me = mqxi_client_self(q->uid, &r);
+    me = mqxi_client_self(q->registry, &r);
     if (!me)
         return r;
     out->owner = atomic_load_explicit(&me->owner, memory_order_relaxed);
@@ -291,7 +346,7 @@ int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out)
     if (!plausible(q, out, s->key)) {
         /* Damaged: no use to anybody, and must not block the others behind it. */
         mqxi_slot_release(q, first.slot);
-        mqxi_event_signal(&q->header->send_event, false);
+        mqxi_slot_freed(q);
         return vanished(q) ? -EIO : -EBADMSG;
     }
     out->data = mqxi_payload(q, first.slot, out->len);
@@ -303,7 +358,7 @@ int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out)
 static bool still_mine(const struct mqxi_queue *q, const struct mqxi_taken *t)
 {
     int error;
-    const struct mqxi_identity *me = mqxi_client_self(q->uid, &error);
+    const struct mqxi_identity *me = mqxi_client_self(q->registry, &error);
 
     return me && atomic_load_explicit(&me->owner, memory_order_relaxed) == t->owner;
 }
@@ -327,7 +382,7 @@ int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
     mqxi_hint(&h->recv_cpu, (uint32_t)sched_getcpu());
     if (durable != MQXI_DURABLE_OFF)
         mqxi_durable_mark(q, t->slot);
-    mqxi_event_signal(&h->send_event, false);
+    mqxi_slot_freed(q);
     if (durable == MQXI_DURABLE_SYNC)
         mqxi_event_signal(&h->commit_event, true); /* received counts as durable for its sender */
     return vanished(q);
@@ -342,8 +397,36 @@ int mqxi_take_abort(struct mqxi_queue *q, const struct mqxi_taken *t)
     if (!still_mine(q, t))
         return -ESTALE;
     atomic_store_explicit(&q->ctl[t->slot], t->key, memory_order_release);
-    r = announce(q, t->slot, t->key, 0);
+    r = announce(q, t->slot, t->key, 0, NULL);
     return vanished(q) ? -EIO : r;
+}
+
+/* Is there a message that a take would find? */
+static bool any_message(struct mqxi_queue *q)
+{
+    for (int i = 0; i < MQXI_TRIES; i++) {
+        uint32_t arrived = mqxi_event_read(&q->header->recv_event);
+        struct mqxi_first first;
+
+        if (find_first(q, &first) < 0)
+            return true;
+        if (first.key == 0 && mqxi_event_read(&q->header->recv_event) == arrived)
+            return false; /* see look */
+        if (first.key == 0)
+            continue;
+        if (atomic_load_explicit(&q->ctl[first.slot], memory_order_acquire) == first.key)
+            return true;
+        if (first.slot >= q->layout.front && mqxi_index_refresh(q, first.slot) < 0) /* a ghost */
+            return true;
+    }
+    return true;
+}
+
+unsigned mqxi_readiness(struct mqxi_queue *q)
+{
+    return vanished(q) ? MQXI_CAN_RECEIVE | MQXI_CAN_SEND
+                       : (any_message(q) ? MQXI_CAN_RECEIVE : 0) |
+                             (mqxi_slot_any_free(q) ? MQXI_CAN_SEND : 0);
 }
 
 uint32_t mqxi_count(struct mqxi_queue *q)

@@ -23,6 +23,11 @@ struct mqxi_taken {
     const uint8_t *data; /* in the segment; other processes of the queue's user could change it */
 };
 
+/* Who sent a message. */
+struct mqxi_sender {
+    uint32_t pid, uid; /* real user id */
+};
+
 /*
  * Put a message.  len must be at most msgsize, prio below MQXI_PRIO_MAX.
  * *slot, *key (both may be NULL) say where it went.
@@ -33,6 +38,10 @@ struct mqxi_taken {
 int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio, int64_t type,
              uint32_t *slot, uint64_t *key);
 
+/* The same on behalf of another process; from NULL: of this one. */
+int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const void *data,
+                  uint32_t len, uint32_t prio, int64_t type, uint32_t *slot, uint64_t *key);
+
 /* Take the first message: -EAGAIN: empty, and out->seen is what recv_event showed; else as
  * mqxi_put. */
 int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out);
@@ -40,6 +49,9 @@ int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out);
 int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *taken);
 /* It is not: the message is back in its old place. */
 int mqxi_take_abort(struct mqxi_queue *q, const struct mqxi_taken *taken);
+
+/* MQXI_CAN_*, at this moment.  An error of the queue's is something to be received and sent. */
+unsigned mqxi_readiness(struct mqxi_queue *q);
 
 /* Messages in the queue: counts slots that are in use. */
 uint32_t mqxi_count(struct mqxi_queue *q);

@@ -77,9 +77,42 @@ enum mqxi_durable { MQXI_DURABLE_OFF = 0, MQXI_DURABLE_ASYNC = 1, MQXI_DURABLE_S
 
 /* header->dirty.  A changer sets MARKED, rings mqxd, and sets RUNG so that nobody else has to ring
  * until mqxd looks: mqxd clears both and adds STEP before it reads the bitmap. */
-#define MQXI_DIRTY_MARKED 1u
-#define MQXI_DIRTY_RUNG   2u
-#define MQXI_DIRTY_STEP   4u
+#define MQXI_DIRTY_MARKED  1u
+#define MQXI_DIRTY_RUNG    2u
+#define MQXI_DIRTY_REFUSED 4u /* mqxd's: it cannot mirror the queue; cleared when it looks anew */
+#define MQXI_DIRTY_STEP    8u
+
+/* put_tells and take_tells: who must hear of each message put or taken, beside sleepers. */
+#define MQXI_TELLS_POLLERS   1u /* bell.c */
+#define MQXI_TELLS_NOTIFIERS 2u /* notify.c; put_tells only */
+#define MQXI_TELLS_EDGES     4u /* bell.c: with POLLERS; of each change, whatever was shown before */
+#define MQXI_TELLS_EXACT     8u /* bell.c: with POLLERS; also of readiness that ends */
+
+/* What can be done with a queue without waiting. */
+#define MQXI_CAN_RECEIVE 1u
+#define MQXI_CAN_SEND    2u
+
+/*
+ * A registration with mq_notify, or one that fired and whose owner has not
+ * fetched the news yet.  word:
+ *
+ *     0                                   none, or unused
+ *     bit 63 = 1, bit 62 = 0              registered: its number in the other bits
+ *     bit 63 = 1, bit 62 = 1              fired: the sender's pid (22 bits) << 32 | uid
+ *
+ * registered -> fired, any sender, by compare-and-swap; registered -> 0 and
+ * fired -> 0, the owner; all of it, for an owner that is dead, anybody.
+ */
+#define MQXI_NOTIFY_SET     (UINT64_C(1) << 63)
+#define MQXI_NOTIFY_FIRED   (UINT64_C(3) << 62)
+#define MQXI_NOTIFY_ENTRIES 28u
+
+struct mqxi_notify {
+    _Atomic uint64_t word;
+    _Atomic uint64_t owner; /* owner id of who uses this entry; 0: free.  By compare-and-swap */
+    _Atomic uint32_t event; /* event counter: its owner's helper thread sleeps here */
+    uint32_t pad[3];
+};
 
 struct mqxi_header {
     /* Written once, before the segment has a name. */
@@ -91,12 +124,15 @@ struct mqxi_header {
     uint32_t msgsize;     /* bytes a message may have */
     uint8_t uuid[16];     /* names the queue in the store; a re-created queue gets another */
     uint64_t created_ns;  /* CLOCK_REALTIME */
-    uint8_t pad0[72];
+    uint32_t registry;    /* where its users take their client numbers (client.h) */
+    uint8_t pad0[68];
 
     /* Policies.  Written by the queue's owner (chmod, policy changes), read by all. */
     _Atomic uint32_t mode;    /* permission bits, as given to mq_open less the umask */
     _Atomic uint32_t durable; /* enum mqxi_durable */
-    uint8_t pad1[120];
+    _Atomic uint32_t lowest;  /* 32767 - the lowest priority that was ever sent; only grows, and is
+                                 raised before such a message takes its sequence */
+    uint8_t pad1[116];
 
     /* Written by senders.  On a line of its own: what is polled by receivers comes next. */
     _Atomic uint64_t sequence; /* last sequence taken; each send adds one */
@@ -106,13 +142,16 @@ struct mqxi_header {
     _Atomic uint32_t recv_event;   /* bumped after a message was published; receivers sleep here */
     _Atomic uint32_t send_cpu;     /* hint: where the last sender ran */
     _Atomic uint64_t last_send_ns; /* CLOCK_REALTIME_COARSE of the last send */
-    uint8_t pad3[112];
+    _Atomic uint32_t put_tells;    /* MQXI_TELLS_*: set by pollers and registrants, never cleared;
+                                      here, since each sender has just written to this line */
+    uint8_t pad3[108];
 
     /* Written by receivers, together, as the last step of a receive. */
     _Atomic uint32_t send_event; /* bumped after a slot was freed; senders sleep here */
     _Atomic uint32_t recv_cpu;   /* hint: where the last receiver ran */
     _Atomic uint64_t last_recv_ns;
-    uint8_t pad4[112];
+    _Atomic uint32_t take_tells; /* MQXI_TELLS_POLLERS: as put_tells, for receivers */
+    uint8_t pad4[108];
 
     /* Written now and then. */
     _Atomic uint32_t reserved;   /* slots whose pages exist; only grows */
@@ -128,7 +167,22 @@ struct mqxi_header {
     _Atomic uint32_t dirty; /* MQXI_DIRTY_*: has mqxd to look at the dirty bitmap? */
     uint8_t pad6[120];
 
-    uint8_t room[128]; /* for what comes later: zero */
+    /* Readiness (bell.c), written only for who polls. */
+    _Atomic uint32_t shown;   /* what the FIFO was last made to show: count of changes << 2 | MQXI_CAN_*
+                                 a hint, which lies about a FIFO that nobody had open meanwhile */
+    _Atomic uint32_t watched; /* CLOCK_REALTIME second until which somebody may look at the FIFO;
+                                 UINT32_MAX: for ever */
+    _Atomic uint32_t urgent;  /* bumped at the end of sending what is not of the lowest priority */
+    uint8_t room[116];        /* for what comes later: zero */
+
+    /* mq_notify (notify.c).  notify: 0, or number << 8 | (entry + 1): whose registration holds. */
+    _Atomic uint64_t notify;
+    _Atomic uint64_t notify_number; /* the last number given to a registration */
+    _Atomic uint64_t notify_handed; /* messages up to this sequence do not count as being in the
+                                       queue: receivers who were asleep are about to take them */
+    _Atomic uint32_t notify_empty;  /* recv_event's count when a receiver last found nothing */
+    uint8_t pad7[100];
+    struct mqxi_notify entry[MQXI_NOTIFY_ENTRIES];
 };
 
 /*
@@ -170,19 +224,22 @@ struct mqxi_slot {
     uint8_t data[];
 };
 
-static_assert(sizeof(struct mqxi_header) == 1024, "header size");
+static_assert(sizeof(struct mqxi_header) == 2048, "header size");
 static_assert(offsetof(struct mqxi_header, mode) == 128, "policies: own line pair");
 static_assert(offsetof(struct mqxi_header, sequence) == 256, "sequence: own line pair");
 static_assert(offsetof(struct mqxi_header, recv_event) == 384, "senders: own line pair");
 static_assert(offsetof(struct mqxi_header, send_event) == 512, "receivers: own line pair");
 static_assert(offsetof(struct mqxi_header, reserved) == 640, "growth: own line pair");
 static_assert(offsetof(struct mqxi_header, commit_event) == 768, "durability: own line pair");
+static_assert(offsetof(struct mqxi_header, shown) == 896, "readiness: own line pair");
+static_assert(offsetof(struct mqxi_header, notify) == 1024, "notification: own line pair");
+static_assert(sizeof(struct mqxi_notify) == 32, "notification entry size");
 static_assert(sizeof(struct mqxi_node) == 16, "node size");
 static_assert(sizeof(struct mqxi_slot) == 96 && offsetof(struct mqxi_slot, key) == 64, "slot");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "lock-free atomics");
 
 /*
- * The registry of clients (client.c), one file a user: the generation of each
+ * A registry of clients (client.c), as a rule one file a user: the generation of each
  * client number.  Byte n of the file is what a client with number n keeps
  * locked; word n is written by the holder of that lock alone.
  */

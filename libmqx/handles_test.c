@@ -13,7 +13,8 @@
 #include <pthread.h>
 
 /* Queues that nobody unmaps: their owner, this test, holds a reference too. */
-static struct mqxi_queue a = {.refs = 1}, b = {.refs = 1};
+static _Alignas(MQXI_PAGE) struct mqxi_queue a = {.refs = 1};
+static _Alignas(MQXI_PAGE) struct mqxi_queue b = {.refs = 1};
 
 /* A program opens the queue q as fd. */
 static void set(int fd, struct mqxi_queue *q, unsigned access)

@@ -129,7 +129,8 @@ int mqxi_index_first(const struct mqxi_queue *q, struct mqxi_first *out)
     if (r < 0)
         return r;
     *out = (struct mqxi_first){v.key, node_slot(v.where)};
-    if (out->key && (out->slot < q->layout.front || out->slot >= q->layout.maxmsg))
+    if (out->key && (!mqxi_ctl_ready(out->key) || out->slot < q->layout.front ||
+                     out->slot >= q->layout.maxmsg))
         return -EBADMSG;
     return 0;
 }
@@ -216,7 +217,8 @@ int mqxi_index_check(struct mqxi_queue *q, uint32_t slots)
             if (read_node(node_at(q, level, n), &v) < 0 || minimum(q, level, n, &first) < 0)
                 return -EBADMSG;
             /* Each level in turn, up to the root, so what is mended below goes on upwards. */
-            if (first.key != v.key && refresh_node(q, level, n) < 0)
+            if ((first.key != v.key || (v.key && first.slot != node_slot(v.where))) &&
+                refresh_node(q, level, n) < 0)
                 return -EBADMSG;
         }
     }

@@ -1,17 +1,23 @@
-/* MQX_LIMITS=kernel: queues no larger than the kernel's own may be. */
+/* The kernel's limits for queues, for who wants them here, too. */
 #ifndef MQXI_LIMITS_H
 #define MQXI_LIMITS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Does the environment ask for the kernel's limits? */
-bool mqxi_limits_kernel(void);
+/* Are the kernel's limits asked for, by the environment (MQX_LIMITS: kernel or mqx), or else by
+ * the configuration? */
+bool mqxi_limits_kernel(bool configured);
 
 /* What /proc/sys/fs/mqueue says now, for a queue that is created without attributes. */
 void mqxi_limits_default(uint32_t *maxmsg, uint32_t *msgsize);
 
-/* 0, or -EINVAL where the kernel would not let this process create such a queue. */
+/*
+ * 0, or what the kernel would say to this process if it created such a queue
+ * beside those that are in $MQX_DIR: -ENOSPC, more than queues_max; -EINVAL, larger
+ * than msg_max or msgsize_max; -EMFILE, this user's queues together more than
+ * RLIMIT_MSGQUEUE.  Reads every queue's header.
+ */
 int mqxi_limits_check(long maxmsg, long msgsize);
 
 #endif

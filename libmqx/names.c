@@ -5,6 +5,7 @@
  */
 #include "names.h"
 
+#include <dirent.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,14 +79,51 @@ int mqxi_path(enum mqxi_place place, const char *name, char *path)
     return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
+int mqxi_list(enum mqxi_place place, int (*each)(const char *name, void *arg), void *arg)
+{
+    char path[PATH_MAX];
+    struct dirent *entry;
+    int r = mqxi_path(place, "", path);
+    DIR *dir = r < 0 ? NULL : opendir(path);
+
+    if (!dir)
+        return r < 0 ? r : errno == ENOENT ? 0 : -errno;
+    while (r == 0 && (entry = readdir(dir)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            r = each(entry->d_name, arg);
+    closedir(dir);
+    return r;
+}
+
+/* A directory for everybody, whatever the umask.  Under another name first: who dies in between
+ * leaves none that only its own user may use. */
 static int make(const char *path)
 {
-    int r = (int)MQXI_SYS(SYS_mkdirat, AT_FDCWD, path, 01777);
+    char before[PATH_MAX];
+    struct mqxi_stat st;
+    size_t len = strlen(path);
+    uint64_t id = 0;
+    int r, n;
 
-    if (r == -EEXIST)
+    if (mqxi_sys_stat(AT_FDCWD, path, &st) == 0)
         return 0;
-    /* Not by the mode above: the umask took bits from it. */
-    return r < 0 ? r : (int)MQXI_SYS(SYS_fchmodat, AT_FDCWD, path, 01777);
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    MQXI_SYS(SYS_getrandom, &id, sizeof(id), 0);
+    n = snprintf(before, sizeof(before), "%.*s.%016lx", (int)len, path, (unsigned long)id);
+    if (n < 0 || (size_t)n >= sizeof(before))
+        return -ENAMETOOLONG;
+    r = (int)MQXI_SYS(SYS_mkdirat, AT_FDCWD, before, 01777);
+    if (r < 0)
+        return r;
+    r = (int)MQXI_SYS(SYS_fchmodat, AT_FDCWD, before, 01777);
+    if (r == 0)
+        r = (int)MQXI_SYS(SYS_renameat2, AT_FDCWD, before, AT_FDCWD, path, RENAME_NOREPLACE);
+    if (r == -EINVAL) /* not on this file system: then over an empty one, at worst */
+        r = (int)MQXI_SYS(SYS_renameat2, AT_FDCWD, before, AT_FDCWD, path, 0);
+    if (r < 0)
+        MQXI_SYS(SYS_unlinkat, AT_FDCWD, before, AT_REMOVEDIR);
+    return r == -EEXIST || r == -ENOTEMPTY ? 0 : r;
 }
 
 int mqxi_dirs_make(void)

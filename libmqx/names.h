@@ -21,13 +21,16 @@ void mqxi_dir_keep(void);
 enum mqxi_place {
     MQXI_QUEUES,  /* segments, named as their queues */
     MQXI_FIFOS,   /* FIFOs, named after the inode number of their segment */
-    MQXI_CLIENTS, /* registries and mqxd's doorbells, named after a user id */
+    MQXI_CLIENTS, /* registries, mqxd's doorbells, times of tidy.c, named after a user id */
     MQXI_GONE,    /* segments of unlinked durable queues that mqxd must still forget */
-    MQXI_TMP,     /* segments being built, where the file system has no O_TMPFILE */
+    MQXI_TMP,     /* segments that are being built, or unlinked */
     MQXI_PLACES
 };
 /* path = directory / name (name may be ""); -ENAMETOOLONG. path: PATH_MAX bytes. */
 int mqxi_path(enum mqxi_place place, const char *name, char *path);
+/* Call each(name, arg) for everything in the directory; stops at the first non-zero return and
+ * returns it.  No directory: 0. */
+int mqxi_list(enum mqxi_place place, int (*each)(const char *name, void *arg), void *arg);
 /* Make the directories; 0 or -errno. */
 int mqxi_dirs_make(void);
 

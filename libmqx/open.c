@@ -10,6 +10,7 @@
 #include "client.h"
 #include "conf.h"
 #include "durable.h"
+#include "files.h"
 #include "handles.h"
 #include "kernel_limits.h"
 #include "names.h"
@@ -17,6 +18,7 @@
 #include "segment.h"
 #include "sys.h"
 #include "thread.h"
+#include "tidy.h"
 
 /* How often mq_open begins again when others create and unlink the queue meanwhile. */
 #define OPEN_ATTEMPTS 1000
@@ -74,6 +76,7 @@ static int check_durable(const char *name, enum mqxi_durable durable, uid_t uid)
 static int choose_attr(const struct opening *o, struct mqxi_attr *out)
 {
     struct mqxi_policy policy;
+    bool kernel = false;
     int r;
 
     if (o->attr && (o->attr->mq_maxmsg <= 0 || o->attr->mq_maxmsg > MQXI_MAXMSG_MAX ||
@@ -82,38 +85,17 @@ static int choose_attr(const struct opening *o, struct mqxi_attr *out)
     r = mqxi_conf_policy(o->name, &policy);
     if (r < 0)
         return r;
-    if (mqxi_limits_kernel()) {
+    if (mqxi_limits_kernel(policy.kernel_limits)) {
         mqxi_limits_default(&policy.maxmsg, &policy.msgsize);
-        r = o->attr ? mqxi_limits_check(o->attr->mq_maxmsg, o->attr->mq_msgsize) : 0;
-        if (r < 0)
-            return r;
+        kernel = true;
     }
     out->maxmsg = o->attr ? (uint32_t)o->attr->mq_maxmsg : policy.maxmsg;
     out->msgsize = o->attr ? (uint32_t)o->attr->mq_msgsize : policy.msgsize;
+    r = kernel ? mqxi_limits_check(out->maxmsg, out->msgsize) : 0;
+    if (r < 0)
+        return r;
     out->mode = o->mode & 07777 & ~read_umask();
     out->durable = policy.durable;
-    return 0;
-}
-
-static int create(const struct opening *o, struct mqxi_queue **out)
-{
-    struct mqxi_unborn unborn;
-    struct mqxi_attr attr;
-    int r = choose_attr(o, &attr);
-
-    if (r == 0)
-        r = check_durable(o->name, attr.durable, (uid_t)MQXI_SYS(SYS_geteuid));
-    if (r == 0)
-        r = mqxi_segment_build(&attr, &unborn);
-    if (r < 0)
-        return r;
-    r = mqxi_segment_link(&unborn, o->name);
-    mqxi_segment_finish(&unborn, r == 0);
-    if (r < 0)
-        return r;
-    *out = unborn.queue;
-    if (attr.durable != MQXI_DURABLE_OFF)
-        mqxi_durable_rescan(unborn.queue->uid);
     return 0;
 }
 
@@ -129,6 +111,62 @@ static unsigned access_of(int oflag)
     default:
         return 0; /* a queue created with both bits set can be neither read nor written */
     }
+}
+
+/*
+ * A descriptor that stands for q: an open file description of its FIFO of its
+ * own.  What the caller may do with the queue is noted in the description's
+ * flags, which mean nothing for a FIFO, for who gets the descriptor otherwise
+ * than by mq_open.
+ */
+static int open_descriptor(struct mqxi_queue *q, int oflag)
+{
+    unsigned access = access_of(oflag);
+    int marks = (access & MQXI_WRITE ? 0 : O_APPEND) | (access & MQXI_READ ? 0 : O_NOATIME);
+    char path[PATH_MAX];
+    int error = 0, fd, r = mqxi_segment_fifo(q, path);
+
+    if (r < 0)
+        return r;
+    /* Take this process's client number now: it needs a descriptor for a moment, and a send must
+     * not fail because there is none left. */
+    if (!mqxi_client_self(q->registry, &error))
+        return error;
+    fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | (oflag & O_NONBLOCK) | marks, 0);
+    r = fd < 0 ? fd : mqxi_handle_prepare(fd);
+    if (r < 0 && fd >= 0)
+        mqxi_sys_close(fd);
+    return r < 0 ? r : fd;
+}
+
+/* *fd: its descriptor.  Whatever may fail comes before it has its name: an mq_open that fails
+ * leaves no queue behind. */
+static int create(const struct opening *o, struct mqxi_queue **out, int *fd)
+{
+    struct mqxi_unborn unborn;
+    struct mqxi_attr attr;
+    int r = choose_attr(o, &attr);
+
+    if (r == 0)
+        r = check_durable(o->name, attr.durable, (uid_t)MQXI_SYS(SYS_geteuid));
+    if (r == 0)
+        r = mqxi_segment_build(&attr, &unborn);
+    if (r < 0)
+        return r;
+    *fd = open_descriptor(unborn.queue, o->oflag);
+    r = *fd < 0 ? *fd : mqxi_segment_link(&unborn, o->name);
+    mqxi_segment_finish(&unborn, r == 0);
+    if (r < 0) {
+        if (*fd >= 0)
+            mqxi_sys_close(*fd);
+        *fd = -1;
+        return r;
+    }
+    *out = unborn.queue;
+    mqxi_tidy_sometimes();
+    if (attr.durable != MQXI_DURABLE_OFF)
+        mqxi_durable_rescan(unborn.queue->uid);
+    return 0;
 }
 
 static bool in_group(gid_t gid)
@@ -169,19 +207,20 @@ static bool exists(const char *name)
     return mqxi_path(MQXI_QUEUES, name, path) == 0 && mqxi_sys_stat(AT_FDCWD, path, &st) == 0;
 }
 
-/* The queue with this name, as mq_open may have it; creates it where that was asked for. */
-static int find_queue(const struct opening *o, struct mqxi_queue **out)
+/* The queue with this name, as mq_open may have it; creates it where that was asked for, and then
+ * *fd is its descriptor. */
+static int find_queue(const struct opening *o, struct mqxi_queue **out, int *fd)
 {
     bool creating = o->oflag & O_CREAT, exclusive = creating && o->oflag & O_EXCL;
     int r;
 
     if (exclusive)
-        return exists(o->name) ? -EEXIST : create(o, out);
+        return exists(o->name) ? -EEXIST : create(o, out, fd);
     for (int i = 0; i < OPEN_ATTEMPTS; i++) {
         r = mqxi_segment_attach(o->name, out);
         if (r != -ENOENT || !creating)
             break;
-        r = create(o, out);
+        r = create(o, out, fd);
         if (r != -EEXIST) /* else: another process created it after we looked */
             return r;
     }
@@ -198,28 +237,6 @@ static int find_queue(const struct opening *o, struct mqxi_queue **out)
     if (r < 0)
         mqxi_queue_put(*out);
     return r;
-}
-
-/*
- * A descriptor that stands for q: an open file description of its FIFO of its
- * own.  What the caller may do with the queue is noted in the description's
- * flags, which mean nothing for a FIFO, for who gets the descriptor otherwise
- * than by mq_open.
- */
-static int open_descriptor(struct mqxi_queue *q, int oflag)
-{
-    unsigned access = access_of(oflag);
-    int marks = (access & MQXI_WRITE ? 0 : O_APPEND) | (access & MQXI_READ ? 0 : O_NOATIME);
-    char path[PATH_MAX];
-    int error = 0, r = mqxi_segment_fifo(q, path);
-
-    if (r < 0)
-        return r;
-    /* Take this process's client number now: it needs a descriptor for a moment, and a send must
-     * not fail because there is none left. */
-    if (!mqxi_client_self(q->uid, &error))
-        return error;
-    return mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | (oflag & O_NONBLOCK) | marks, 0);
 }
 
 /* The kernel takes a descriptor before it looks for the queue: -EMFILE and -ENFILE come first. */
@@ -245,14 +262,18 @@ static int open_queue(struct opening *o)
     if (r < 0 || name < 0)
         return r < 0 ? r : name;
     for (int i = 0; i < OPEN_ATTEMPTS; i++) {
-        r = find_queue(o, &q);
+        fd = -1;
+        r = find_queue(o, &q, &fd);
         if (r < 0)
             return r;
-        fd = open_descriptor(q, o->oflag);
+        if (fd < 0)
+            fd = open_descriptor(q, o->oflag);
         atomic_store(&q->blocking, !(o->oflag & O_NONBLOCK));
         r = fd < 0 ? fd : mqxi_handle_set(fd, q, access_of(o->oflag));
-        if (r == 0)
+        if (r == 0) {
+            mqxi_file_opened(q, fd);
             return fd;
+        }
         if (fd >= 0)
             mqxi_sys_close(fd);
         mqxi_queue_put(q);
@@ -279,7 +300,7 @@ mqd_t mqx_open(const char *name, int oflag, ...)
 int mqx_close(mqd_t fd)
 {
     /* The handle first: once the descriptor is closed, its number may be another thread's. */
-    mqxi_handle_clear(fd);
+    mqxi_file_closing(fd);
     return (int)mqxi_result(mqxi_sys_close(fd));
 }
 

@@ -7,7 +7,8 @@
 
 #include "durable.h"
 #include "engine.h"
-#include "handles.h"
+#include "files.h"
+#include "notify.h"
 #include "posix.h"
 #include "repair.h"
 #include "signals.h"
@@ -27,7 +28,8 @@
 /*
  * How long a blocked call sleeps before it looks for itself whether somebody
  * died.  Claimed: when it saw slots that are being filled or emptied by processes
- * that live: they may die soon.  Few and long sleeps, since a handler that runs
+ * that live: they may die soon; twice as long each time, since one that is stopped
+ * must not cost a crowd of sleepers much.  Few and long sleeps, since a handler that runs
  * just when one ends by itself is not noticed; and of odd length, since programs
  * interrupt themselves with alarm() after whole seconds.
  */
@@ -44,6 +46,16 @@ static uint64_t odd_ns(void)
     return (uint32_t)((uint32_t)now.tv_nsec * 2654435761u) / 9u;
 }
 
+/*
+ * A pointer to where no program has memory, the first and the last page: the
+ * kernel's EFAULT, at the cost of one comparison.  Other wrong pointers crash, as
+ * with any function of a library.
+ */
+static inline bool nowhere(const void *p)
+{
+    return (uintptr_t)p - MQXI_PAGE >= (uintptr_t)0 - 2 * (uintptr_t)MQXI_PAGE;
+}
+
 /* A send or a receive under way. */
 struct transfer {
     ssize_t (*attempt)(struct transfer *t); /* without waiting; -EAGAIN: must wait */
@@ -52,6 +64,7 @@ struct transfer {
     int fd;
     unsigned token; /* of mqxi_op_enter */
     uint32_t seen;  /* what the event counter showed while the attempt failed */
+    unsigned looks; /* for dead owners */
     /* Sending */
     const char *msg;
     uint32_t len, prio, slot;
@@ -80,6 +93,10 @@ static ssize_t attempt_receive(struct transfer *t)
         t->seen = taken.seen;
         if (r < 0)
             return r;
+        if (__builtin_expect(nowhere(t->buffer) && taken.len > 0, 0)) {
+            mqxi_take_abort(t->q, &taken); /* the kernel loses the message here */
+            return -EFAULT;
+        }
         memcpy(t->buffer, taken.data, taken.len);
         if (t->prio_out)
             *t->prio_out = taken.prio;
@@ -147,12 +164,13 @@ static int sleep_outside(struct transfer *t, uint64_t longest_ns)
 
 /* Nothing for a while.  Is it because somebody died?  For a queue that may hold much, one sleeper
  * looks for all.  Says how long to sleep next. */
-static int look_for_dead(struct mqxi_queue *q, uint64_t *longest)
+static int look_for_dead(struct transfer *t, uint64_t *longest)
 {
+    struct mqxi_queue *q = t->q;
     bool claims = false, swept;
     int r = q->layout.maxmsg <= LARGE ? mqxi_repair(q, &claims) : mqxi_repair_sometimes(q, &swept);
 
-    *longest = claims ? CLAIMED_NS : AGAIN_NS;
+    *longest = claims && t->looks < 6 ? CLAIMED_NS << t->looks++ : AGAIN_NS;
     return r;
 }
 
@@ -167,7 +185,7 @@ static ssize_t look_up(struct transfer *t, uint64_t *longest)
         /* Somebody was faster; on a busy queue there is soon more. */
         return r == -EAGAIN ? look_again(t) : r;
     }
-    r = look_for_dead(t->q, longest);
+    r = look_for_dead(t, longest);
     return r < 0 ? r : t->attempt(t);
 }
 
@@ -221,7 +239,9 @@ static __attribute__((noinline)) ssize_t transfer_blocked(struct transfer *t)
         return -EBADF; /* closed with plain close() */
     atomic_store_explicit(&t->q->blocking, !(flags & O_NONBLOCK), memory_order_relaxed);
     if (!(flags & O_NONBLOCK)) {
-        mqxi_queue_get(t->q);
+        if (!mqxi_queue_get(t->q))
+            return -EBADF; /* closed by another thread */
+        t->looks = 0;
         r = wait_for(t);
         mqxi_queue_put(t->q);
     }
@@ -233,14 +253,22 @@ static __attribute__((noinline)) ssize_t transfer_blocked(struct transfer *t)
     return r;
 }
 
+static void let_go(void *queue)
+{
+    mqxi_queue_put(queue);
+}
+
 /* A sync queue: the message was sent, wait until it is on disk. */
 static __attribute__((noinline)) int transfer_durable(struct transfer *t)
 {
     int r;
 
-    mqxi_queue_get(t->q);
+    if (!mqxi_queue_get(t->q))
+        return -EIO; /* closed by another thread; sent, but not known to be on disk */
     mqxi_op_leave(t->token);
-    r = mqxi_durable_wait(t->q, t->slot, t->key);
+    pthread_cleanup_push(let_go, t->q);
+    r = mqxi_durable_wait(t->q, t->slot, t->key, t->deadline);
+    pthread_cleanup_pop(0);
     t->token = mqxi_op_enter();
     mqxi_queue_put(t->q);
     return r;
@@ -268,10 +296,15 @@ static inline void end_cancellable(int type)
         pthread_setcanceltype(type, NULL);
 }
 
-static bool valid(const struct timespec *deadline)
+static int check_deadline(const struct timespec *deadline)
 {
-    return !deadline ||
-           (deadline->tv_sec >= 0 && deadline->tv_nsec >= 0 && deadline->tv_nsec < 1000000000);
+    if (!deadline)
+        return 0;
+    if (nowhere(deadline))
+        return -EFAULT;
+    return deadline->tv_sec < 0 || deadline->tv_nsec < 0 || deadline->tv_nsec >= 1000000000
+               ? -EINVAL
+               : 0;
 }
 
 int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
@@ -282,15 +315,20 @@ int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
     ssize_t r;
     int type;
 
-    if (__builtin_expect(!valid(deadline) || prio >= MQXI_PRIO_MAX, 0))
-        return (int)mqxi_result(-EINVAL);
+    r = check_deadline(deadline);
+    if (__builtin_expect(r < 0 || prio >= MQXI_PRIO_MAX, 0))
+        return (int)mqxi_result(r < 0 ? r : -EINVAL);
     type = begin_cancellable();
     t.token = mqxi_op_enter();
     r = mqxi_handle_get(fd, &t.q, &access);
+    if (__builtin_expect(r < 0, 0))
+        r = mqxi_file_queue(fd, &t.q, &access);
     if (r == 0 && !(access & MQXI_WRITE))
         r = -EBADF;
     else if (r == 0 && len > t.q->layout.msgsize)
         r = -EMSGSIZE;
+    else if (r == 0 && nowhere(msg) && len > 0)
+        r = -EFAULT;
     if (__builtin_expect(r == 0, 1)) {
         t.attempt = attempt_send;
         t.deadline = deadline;
@@ -324,11 +362,14 @@ ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
     ssize_t r;
     int type;
 
-    if (__builtin_expect(!valid(deadline), 0))
-        return mqxi_result(-EINVAL);
+    r = check_deadline(deadline);
+    if (__builtin_expect(r < 0, 0))
+        return mqxi_result(r);
     type = begin_cancellable();
     t.token = mqxi_op_enter();
     r = mqxi_handle_get(fd, &t.q, &access);
+    if (__builtin_expect(r < 0, 0))
+        r = mqxi_file_queue(fd, &t.q, &access);
     if (r == 0 && !(access & MQXI_READ))
         r = -EBADF;
     else if (r == 0 && len < t.q->layout.msgsize)
@@ -359,15 +400,20 @@ ssize_t mqx_receive(mqd_t fd, char *buffer, size_t len, unsigned *prio)
 /* Set (change) and read what was before, in the kernel as here one operation. */
 static int exchange_attr(int fd, const struct mq_attr *change, struct mq_attr *before)
 {
-    long wanted = change ? change->mq_flags : 0; /* read first: both may be the same struct */
+    /* Read first: both may be the same struct. */
+    long wanted = change && !nowhere(change) ? change->mq_flags : 0;
     struct mqxi_queue *q;
     unsigned access, token;
     int flags = 0, r;
 
+    if (change && nowhere(change))
+        return -EFAULT;
     if (wanted & ~(long)O_NONBLOCK)
         return -EINVAL;
+    if (before && nowhere(before))
+        return -EFAULT;
     token = mqxi_op_enter();
-    r = mqxi_handle_get(fd, &q, &access);
+    r = mqxi_file_queue(fd, &q, &access);
     if (r == 0) {
         flags = mqxi_sys_fcntl(fd, F_GETFL, 0);
         r = flags < 0 ? flags : 0;
@@ -393,11 +439,38 @@ int mqx_setattr(mqd_t fd, const struct mq_attr *newattr, struct mq_attr *oldattr
     return (int)mqxi_result(exchange_attr(fd, newattr, oldattr));
 }
 
+/* What can be wrong with it comes before what can be wrong with the descriptor. */
+static bool valid_event(const struct sigevent *event)
+{
+    switch (event->sigev_notify) {
+    case SIGEV_NONE:
+    case SIGEV_THREAD:
+        return true;
+    case SIGEV_SIGNAL:
+        return event->sigev_signo >= 0 && event->sigev_signo < _NSIG; /* 0: nothing is sent */
+    default:
+        return false;
+    }
+}
+
 int mqx_notify(mqd_t fd, const struct sigevent *notification)
 {
-    (void)fd;
-    (void)notification;
-    return (int)mqxi_result(-ENOSYS);
+    struct mqxi_queue *q;
+    unsigned access, token;
+    int r;
+
+    if (notification && !valid_event(notification))
+        return (int)mqxi_result(-EINVAL);
+    token = mqxi_op_enter();
+    r = mqxi_file_queue(fd, &q, &access);
+    if (r == 0 && !mqxi_queue_get(q))
+        r = -EBADF; /* closed by another thread */
+    mqxi_op_leave(token);
+    if (r == 0) {
+        r = mqxi_notify_register(q, notification);
+        mqxi_queue_put(q);
+    }
+    return (int)mqxi_result(r);
 }
 
 const char *mqx_version(void)

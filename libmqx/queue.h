@@ -26,10 +26,13 @@ struct mqxi_queue {
     uint64_t ino; /* of the segment file: which queue this is */
     uid_t uid;    /* owner and group of the segment file, at attach */
     gid_t gid;
+    uint32_t registry;        /* of client numbers */
     _Atomic uint64_t newest;  /* engine.c: a sequence that was taken; for a quick look */
     _Atomic uint32_t backlog; /* engine.c: messages found in a row, and the queue never empty */
     _Atomic uint32_t freed;   /* engine.c: send_event when the front was last full */
     _Atomic uint32_t skip;    /* engine.c: chances to wait for receivers that are not taken */
+    _Atomic uint64_t fifo;    /* inode number of its FIFO, once a descriptor was opened; else 0 */
+    _Atomic int fd;           /* hint: a descriptor of that FIFO, if it still is one; else -1 */
     _Atomic bool blocking;    /* posix.c: O_NONBLOCK was clear when last asked for */
     _Atomic uint32_t refs;    /* descriptors and blocked calls that use this struct */
     _Atomic bool dead;        /* guard.c: the mapping is gone, only -EIO comes from it */

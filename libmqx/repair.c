@@ -13,26 +13,34 @@
 #include <errno.h>
 #include <time.h>
 
+#include "bell.h"
 #include "client.h"
 #include "durable.h"
 #include "index.h"
 #include "segment.h"
+#include "slots.h"
 #include "wait.h"
 
 #define INTERVAL_NS UINT64_C(1000000000)
+
+/* Owners asked about and things mended in one sweep, some 50 ms of work; what is left is for the
+ * next one.  Only a damaged queue has more, up to millions, and a server has others to serve. */
+#define MOST 20000u
 
 struct sweep {
     struct mqxi_queue *q;
     uint64_t owner; /* the last one asked about, and whether it lives: neighbours share owners */
     bool alive;
     bool claims; /* a living process owns a slot */
+    uint32_t work;
 };
 
 static bool owner_alive(struct sweep *s, uint64_t owner)
 {
     if (owner != s->owner) {
+        s->work++;
         s->owner = owner;
-        s->alive = mqxi_client_alive(s->q->uid, owner);
+        s->alive = mqxi_client_alive(s->q->registry, owner);
     }
     return s->alive;
 }
@@ -49,7 +57,7 @@ static void clear_used(struct mqxi_queue *q, uint32_t slot)
 static void free_slot(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
 {
     int error;
-    struct mqxi_identity *me = q->layout.room ? mqxi_client_self(q->uid, &error) : NULL;
+    struct mqxi_identity *me = q->layout.room ? mqxi_client_self(q->registry, &error) : NULL;
 
     /* What its owner had reserved, and perhaps not noted yet, goes back: by us, while it is ours.
      */
@@ -67,7 +75,7 @@ static void free_slot(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
     /* It may have died after its message was consumed and before mqxd was told. */
     if (atomic_load_explicit(&q->header->durable, memory_order_relaxed) != MQXI_DURABLE_OFF)
         mqxi_durable_mark(q, slot);
-    mqxi_event_signal(&q->header->send_event, false);
+    mqxi_slot_freed(q);
 }
 
 /* Its receiver died: the message goes back to its old place. */
@@ -87,22 +95,26 @@ static int give_back(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
     if (slot >= q->layout.front)
         r = mqxi_index_refresh(q, slot);
     mqxi_event_signal(&q->header->recv_event, false);
+    if (atomic_load(&q->header->put_tells) & MQXI_TELLS_POLLERS)
+        mqxi_bell_sync(q);
     return r;
 }
 
 /* The used bit follows the slot; a process that died in between left it behind.  Against the
  * race with one that is just at it: a bit that is wrongly clear costs a failed claim, one that is
  * wrongly set keeps a slot unused until the next sweep. */
-static void mend_used(struct mqxi_queue *q, uint32_t slot, uint64_t ctl)
+static void mend_used(struct sweep *s, uint32_t slot, uint64_t ctl)
 {
+    struct mqxi_queue *q = s->q;
     uint64_t bit = UINT64_C(1) << slot % 64;
     bool used = atomic_load_explicit(&q->used[slot / 64], memory_order_relaxed) & bit;
 
     if (slot < q->layout.front)
         return;
     if (ctl == MQXI_CTL_FREE && used) {
+        s->work++;
         clear_used(q, slot);
-        mqxi_event_signal(&q->header->send_event, false);
+        mqxi_slot_freed(q);
     } else if (mqxi_ctl_ready(ctl) && !used) {
         atomic_fetch_or_explicit(&q->used[slot / 64], bit, memory_order_acq_rel);
     }
@@ -113,14 +125,18 @@ static int mend_slot(struct sweep *s, uint32_t slot)
     struct mqxi_queue *q = s->q;
     uint64_t ctl = atomic_load_explicit(&q->ctl[slot], memory_order_acquire);
 
+    if (slot < q->layout.front && ctl != MQXI_CTL_FREE)
+        mqxi_slot_raise_front(q, slot + 1); /* it was, unless the header is damaged */
     if (!(ctl & MQXI_CTL_OWNED)) {
-        mend_used(q, slot, ctl);
+        if (s->work < MOST)
+            mend_used(s, slot, ctl);
         return 0;
     }
-    if (owner_alive(s, ctl & MQXI_CTL_OWNER)) {
+    if (s->work >= MOST || owner_alive(s, ctl & MQXI_CTL_OWNER)) {
         s->claims = true;
         return 0;
     }
+    s->work++;
     if ((ctl & ~MQXI_CTL_OWNER) == MQXI_CTL_TAKING)
         return give_back(q, slot, ctl);
     free_slot(q, slot, ctl); /* filling, or a state that does not exist: a damaged word */
@@ -141,6 +157,8 @@ int mqxi_repair(struct mqxi_queue *q, bool *claims)
         r = mend_slot(&s, i);
     if (r == 0 && slots > q->layout.front)
         r = mqxi_index_check(q, slots);
+    if (atomic_load(&q->header->put_tells) & MQXI_TELLS_POLLERS)
+        mqxi_bell_check(q); /* who changed the queue may have died before it rang */
     if (claims)
         *claims = s.claims;
     return atomic_load(&q->dead) ? -EIO : r;

@@ -1,6 +1,6 @@
 /*
  * Queues as files.  A queue appears complete or not at all: it is built
- * without a name and then linked to it.  Its FIFO, whose descriptors are the
+ * elsewhere and then linked to its name.  Its FIFO, whose descriptors are the
  * mqd_t's, is named after the segment's inode number, and so needs no field in
  * the segment that could lie.
  *
@@ -8,7 +8,6 @@
  */
 #include "segment.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "durable.h"
 #include "guard.h"
 #include "names.h"
+#include "spare.h"
 #include "sys.h"
 
 /* Slots whose overflow pages stay for the next message, and how much of them: what a busy queue
@@ -34,15 +34,19 @@ static int random_bytes(void *out, size_t len)
 }
 
 /* Map a file that was found to be a segment of this layout. */
-static int map(int fd, const struct mqxi_layout *l, const struct mqxi_stat *st,
+static int map(int fd, const struct mqxi_layout *l, const struct mqxi_stat *st, uint32_t registry,
                struct mqxi_queue **out)
 {
     struct mqxi_queue *q;
     uint8_t *base;
-    /* Not malloc: the last reference may be dropped in a signal handler. */
-    long made = MQXI_SYS(SYS_mmap, NULL, sizeof(*q), PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long made;
+    int r = mqxi_client_renew(registry, st->uid);
 
+    if (r < 0)
+        return r;
+    /* Not malloc: the last reference may be dropped in a signal handler. */
+    made = MQXI_SYS(SYS_mmap, NULL, sizeof(*q), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                    -1, 0);
     if (made < 0)
         return -ENOMEM;
     q = (struct mqxi_queue *)made;
@@ -62,8 +66,9 @@ static int map(int fd, const struct mqxi_layout *l, const struct mqxi_stat *st,
     q->uid = st->uid;
     q->gid = st->gid;
     atomic_init(&q->refs, 1);
+    q->registry = registry;
+    atomic_init(&q->fd, -1);
     mqxi_guard_add(q);
-    mqxi_client_renew(q->uid);
     *out = q;
     return 0;
 }
@@ -75,19 +80,15 @@ void mqxi_segment_detach(struct mqxi_queue *q)
     MQXI_SYS(SYS_munmap, q, sizeof(*q));
 }
 
-static int open_unnamed(struct mqxi_unborn *u)
+/* A file under a name that nobody looks for.  Not one without a name (O_TMPFILE), which can be
+ * given its own only through a descriptor that is open meanwhile: there may be just one left, and
+ * that is the queue's. */
+static int open_temporary(struct mqxi_unborn *u)
 {
     char path[PATH_MAX];
     uint64_t id[2];
-    int r = mqxi_path(MQXI_QUEUES, "", path);
+    int r = random_bytes(id, sizeof(id));
 
-    if (r < 0)
-        return r;
-    u->temporary[0] = 0;
-    r = mqxi_sys_openat(AT_FDCWD, path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (r != -EOPNOTSUPP && r != -EISDIR && r != -EINVAL)
-        return r;
-    r = random_bytes(id, sizeof(id));
     if (r < 0)
         return r;
     snprintf(u->temporary, sizeof(u->temporary), "%016lx%016lx", (unsigned long)id[0],
@@ -136,6 +137,7 @@ static int fill_header(struct mqxi_queue *q, const struct mqxi_attr *attr)
     h->fingerprint = mqxi_fingerprint();
     h->maxmsg = attr->maxmsg;
     h->msgsize = attr->msgsize;
+    h->registry = q->registry;
     h->created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     atomic_init(&h->last_send_ns, h->created_ns);
     atomic_init(&h->last_recv_ns, h->created_ns);
@@ -145,62 +147,89 @@ static int fill_header(struct mqxi_queue *q, const struct mqxi_attr *attr)
     return r < 0 ? r : mqxi_segment_reserve(q, 0);
 }
 
-static int build(const struct mqxi_attr *attr, struct mqxi_unborn *u)
+static int build(const struct mqxi_attr *attr, int fd, uint32_t registry, struct mqxi_queue **out)
 {
     struct mqxi_layout layout;
     struct mqxi_stat st;
     int r = mqxi_layout(attr->maxmsg, attr->msgsize, &layout);
 
     if (r == 0)
-        r = (int)MQXI_SYS(SYS_ftruncate, u->fd, layout.size);
+        r = (int)MQXI_SYS(SYS_ftruncate, fd, layout.size);
     if (r == 0) /* whatever the umask: it is for the queue's mode, not for its files */
-        r = (int)MQXI_SYS(SYS_fchmod, u->fd, 0600);
+        r = (int)MQXI_SYS(SYS_fchmod, fd, 0600);
     if (r == 0)
-        r = mqxi_sys_stat(u->fd, "", &st);
+        r = mqxi_sys_stat(fd, "", &st);
     if (r == 0)
-        r = map(u->fd, &layout, &st, &u->queue);
-    if (r == 0)
-        r = fill_header(u->queue, attr);
-    return r == 0 ? make_fifo(u->queue) : r;
+        r = map(fd, &layout, &st, registry, out);
+    return r == 0 ? fill_header(*out, attr) : r;
 }
 
 int mqxi_segment_build(const struct mqxi_attr *attr, struct mqxi_unborn *u)
 {
-    int r = mqxi_dirs_make();
+    uint32_t registry;
+    int fd, r = mqxi_dirs_make();
 
-    *u = (struct mqxi_unborn){.fd = -1};
+    *u = (struct mqxi_unborn){0};
+    if (r == 0)
+        r = mqxi_client_registry((uid_t)MQXI_SYS(SYS_geteuid), &registry);
     if (r < 0)
         return r;
-    u->fd = open_unnamed(u);
-    if (u->fd < 0)
-        return u->fd;
-    r = build(attr, u);
+    fd = open_temporary(u);
+    if (fd < 0)
+        return fd;
+    r = build(attr, fd, registry, &u->queue);
+    mqxi_sys_close(fd);
+    if (r == 0)
+        r = make_fifo(u->queue);
     if (r < 0)
         mqxi_segment_finish(u, false);
     return r;
 }
 
+int mqxi_segment_give(struct mqxi_unborn *u, uid_t uid, gid_t gid)
+{
+    struct mqxi_queue *q = u->queue;
+    char segment[PATH_MAX], fifo[PATH_MAX];
+    int r = mqxi_path(MQXI_TMP, u->temporary, segment);
+
+    if (r == 0)
+        r = mqxi_segment_fifo(q, fifo);
+    if (r == 0)
+        r = (int)MQXI_SYS(SYS_fchownat, AT_FDCWD, segment, uid, gid, AT_SYMLINK_NOFOLLOW);
+    if (r == 0)
+        r = (int)MQXI_SYS(SYS_fchownat, AT_FDCWD, fifo, uid, gid, AT_SYMLINK_NOFOLLOW);
+    if (r == 0)
+        r = mqxi_client_registry(uid, &q->registry);
+    if (r == 0)
+        r = mqxi_client_renew(q->registry, uid);
+    if (r < 0)
+        return r;
+    q->uid = uid;
+    q->gid = gid;
+    q->header->registry = q->registry;
+    return 0;
+}
+
 int mqxi_segment_link(struct mqxi_unborn *u, const char *name)
 {
     char from[PATH_MAX], to[PATH_MAX];
-    int flags = 0, r = mqxi_path(MQXI_QUEUES, name, to);
+    int r = mqxi_path(MQXI_TMP, u->temporary, from);
 
+    if (r == 0)
+        r = mqxi_path(MQXI_QUEUES, name, to);
     if (r < 0)
         return r;
-    if (u->temporary[0]) {
-        r = mqxi_path(MQXI_TMP, u->temporary, from);
-    } else {
-        snprintf(from, sizeof(from), "/proc/self/fd/%d", u->fd);
-        flags = AT_SYMLINK_FOLLOW;
-    }
-    return r < 0 ? r : (int)MQXI_SYS(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, flags);
+    r = (int)MQXI_SYS(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    if (r == -EINVAL) /* not on this file system; a link, for which a tmpfs wants another inode */
+        r = (int)MQXI_SYS(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0);
+    return r;
 }
 
 void mqxi_segment_finish(struct mqxi_unborn *u, bool keep)
 {
     char path[PATH_MAX];
 
-    if (u->temporary[0] && mqxi_path(MQXI_TMP, u->temporary, path) == 0)
+    if (mqxi_path(MQXI_TMP, u->temporary, path) == 0)
         MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
     if (u->queue && !keep) {
         if (mqxi_segment_fifo(u->queue, path) == 0)
@@ -208,9 +237,6 @@ void mqxi_segment_finish(struct mqxi_unborn *u, bool keep)
         mqxi_segment_detach(u->queue);
         u->queue = NULL;
     }
-    if (u->fd >= 0)
-        mqxi_sys_close(u->fd);
-    u->fd = -1;
 }
 
 /* What a file must be before it is mapped.  header: a private copy that nobody else can change. */
@@ -229,6 +255,8 @@ static int check(int fd, struct mqxi_header *header, struct mqxi_layout *layout,
     if (st->uid != euid && euid != 0)
         return -EACCES;
     n = MQXI_SYS(SYS_pread64, fd, header, sizeof(*header), 0L);
+    if (n < 0)
+        return (int)n;
     if (n != (long)sizeof(*header) || header->magic != MQXI_MAGIC ||
         header->version != MQXI_FORMAT_VERSION || header->fingerprint != mqxi_fingerprint())
         return -EBADMSG;
@@ -257,7 +285,7 @@ int mqxi_segment_attach(const char *name, struct mqxi_queue **out)
         return fd == -ELOOP || fd == -EISDIR ? -EBADMSG : fd;
     r = check(fd, &header, &layout, &st);
     if (r == 0)
-        r = map(fd, &layout, &st, out);
+        r = map(fd, &layout, &st, header.registry, out);
     mqxi_sys_close(fd);
     return r;
 }
@@ -287,7 +315,7 @@ static int grave(const struct mqxi_header *durable, char *to)
 
 /* First the segment gets out of the way, then its FIFO goes: of the segment that was really moved,
  * should another process have unlinked and created the queue again in between. */
-static int bury(const char *path, const struct mqxi_header *durable)
+static int bury(const char *path, const struct mqxi_stat *seen, const struct mqxi_header *durable)
 {
     struct mqxi_queue moved = {0}; /* only to name its FIFO */
     char to[PATH_MAX], fifo[PATH_MAX];
@@ -298,11 +326,11 @@ static int bury(const char *path, const struct mqxi_header *durable)
         r = (int)MQXI_SYS(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, to, 0);
     if (r < 0)
         return r;
-    if (mqxi_sys_stat(AT_FDCWD, to, &st) == 0) {
-        moved.ino = st.ino;
-        if (mqxi_segment_fifo(&moved, fifo) == 0)
-            MQXI_SYS(SYS_unlinkat, AT_FDCWD, fifo, 0);
-    }
+    if (mqxi_sys_stat(AT_FDCWD, to, &st) < 0)
+        st = *seen; /* no memory, or mqxd was fast */
+    moved.ino = st.ino;
+    if (mqxi_segment_fifo(&moved, fifo) == 0)
+        MQXI_SYS(SYS_unlinkat, AT_FDCWD, fifo, 0);
     if (!durable)
         MQXI_SYS(SYS_unlinkat, AT_FDCWD, to, 0);
     else
@@ -310,14 +338,33 @@ static int bury(const char *path, const struct mqxi_header *durable)
     return 0;
 }
 
-int mqxi_segment_unlink(const char *name)
-{
+/* A queue that is about to be unlinked: what it was. */
+struct unlinking {
+    const char *name;
     struct mqxi_header header;
+};
+
+/* Is it durable?  1, 0, or -errno: cannot be told for want of something. */
+static long is_durable(void *arg)
+{
+    struct unlinking *u = arg;
     struct mqxi_layout layout;
     struct mqxi_stat st;
+    int r, fd = open_segment(u->name);
+
+    if (fd < 0)
+        return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : 0;
+    r = check(fd, &u->header, &layout, &st);
+    mqxi_sys_close(fd);
+    return r == 0 && atomic_load(&u->header.durable) != MQXI_DURABLE_OFF;
+}
+
+int mqxi_segment_unlink(const char *name)
+{
+    struct unlinking u = {.name = name};
+    struct mqxi_stat st;
     char path[PATH_MAX];
-    bool durable = false;
-    int fd, r = mqxi_path(MQXI_QUEUES, name, path);
+    int r = mqxi_path(MQXI_QUEUES, name, path);
 
     if (r == 0)
         r = mqxi_sys_stat(AT_FDCWD, path, &st);
@@ -325,29 +372,13 @@ int mqxi_segment_unlink(const char *name)
         return r;
     if (!S_ISREG(st.mode)) /* no queue, but in the way of one: removed, where that is allowed */
         return (int)MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
-    fd = open_segment(name);
-    if (fd >= 0) {
-        durable = check(fd, &header, &layout, &st) == 0 &&
-                  atomic_load(&header.durable) != MQXI_DURABLE_OFF;
-        mqxi_sys_close(fd);
-    }
-    return bury(path, durable ? &header : NULL);
+    r = (int)mqxi_spare_descriptor(is_durable, &u);
+    return r < 0 ? r : bury(path, &st, r ? &u.header : NULL);
 }
 
 int mqxi_segment_list(int (*each)(const char *name, void *arg), void *arg)
 {
-    char path[PATH_MAX];
-    struct dirent *entry;
-    int r = mqxi_path(MQXI_QUEUES, "", path);
-    DIR *dir = r < 0 ? NULL : opendir(path);
-
-    if (!dir)
-        return r < 0 ? r : errno == ENOENT ? 0 : -errno;
-    while (r == 0 && (entry = readdir(dir)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            r = each(entry->d_name, arg);
-    closedir(dir);
-    return r;
+    return mqxi_list(MQXI_QUEUES, each, arg);
 }
 
 /* Make the pages exist that hold these bytes of the segment. */
@@ -372,6 +403,8 @@ static int populate_slots(struct mqxi_queue *q, uint32_t from, uint32_t to)
         r = populate(q, l->dirty + from / 8, l->dirty + to / 8 + 8);
     if (r == 0)
         r = populate(q, l->slots + (uint64_t)from * l->stride, l->slots + (uint64_t)to * l->stride);
+    if (r == 0 && l->levels > 0) /* receivers look at the root, also while the tree is not used */
+        r = populate(q, l->level[l->levels - 1], l->level[l->levels - 1] + sizeof(struct mqxi_node));
     for (uint32_t i = 0, below = MQXI_FANOUT; r == 0 && to > l->front && i < l->levels; i++) {
         /* Whole groups of siblings: a refresh reads all children of a node. */
         uint64_t a = from > l->front ? (from - l->front) / below : 0;

@@ -16,13 +16,14 @@ struct mqxi_attr {
  * (mqxi_name_check).  All return 0 or -errno.
  */
 
-/* Build a segment that has no name yet.  It becomes visible with mqxi_segment_link. */
+/* Build a segment that has not its name yet.  It becomes visible with mqxi_segment_link. */
 struct mqxi_unborn {
     struct mqxi_queue *queue;
-    int fd;
-    char temporary[40]; /* name in the tmp directory, where there is no O_TMPFILE; else "" */
+    char temporary[40]; /* name in the tmp directory */
 };
 int mqxi_segment_build(const struct mqxi_attr *attr, struct mqxi_unborn *out);
+/* By root: it shall be another user's. */
+int mqxi_segment_give(struct mqxi_unborn *unborn, uid_t uid, gid_t gid);
 /* Give it its name: -EEXIST if taken, and the segment stays unborn. */
 int mqxi_segment_link(struct mqxi_unborn *unborn, const char *name);
 /* After either: drop what is left.  The queue stays attached only if linked and wanted by keep. */

@@ -419,6 +419,35 @@ static void take_all(struct mqxi_queue *q, uint32_t count)
     IS(mqxi_take(q, &t), -EAGAIN);
 }
 
+/* A queue whose tree has its root on a page of its own. */
+static uint32_t lonely_root(void)
+{
+    struct mqxi_layout l = {0};
+    uint32_t maxmsg = 10000;
+
+    for (bool lonely = false; !lonely; maxmsg++) {
+        IS(mqxi_layout(maxmsg, 16, &l), 0);
+        lonely = l.slots % MQXI_PAGE == 0 && l.tree / MQXI_PAGE < l.slots / MQXI_PAGE - 1;
+    }
+    return l.maxmsg;
+}
+
+/* What there was room for can be received, and sent again, whatever the receiver looks at. */
+static void full_after_a_message(void)
+{
+    struct mqxi_queue *q;
+
+    if (!small_tmpfs("size=4m"))
+        SKIP("cannot mount a small tmpfs");
+    q = create("q", lonely_root(), 16);
+    IS(mqxi_put(q, "x", 1, 0, 0, NULL, NULL), 0);
+    leave_room(0);
+    take_all(q, 1);
+    IS(mqxi_put(q, "x", 1, 0, 0, NULL, NULL), 0);
+    take_all(q, 1);
+    mqxi_segment_detach(q);
+}
+
 /* As many messages as there is room for; the others are refused, and fit when there is room. */
 static void full_at_growth(void)
 {
@@ -489,6 +518,7 @@ int main(void)
         UNIT(damaged_header),
         UNIT(only_the_owner_and_root_attach),
         UNIT(full_at_creation),
+        UNIT(full_after_a_message),
         UNIT(full_at_growth),
         UNIT(full_at_a_large_message),
     };

@@ -19,8 +19,7 @@ static bool claim(struct mqxi_queue *q, uint32_t slot, uint64_t owner)
                                                    memory_order_acq_rel, memory_order_relaxed);
 }
 
-/* Receivers scan only as far as a slot of the front was ever used. */
-static void raise_front(struct mqxi_queue *q, uint32_t slots)
+void mqxi_slot_raise_front(struct mqxi_queue *q, uint32_t slots)
 {
     _Atomic uint32_t *used = &q->header->front_used;
     uint32_t seen = atomic_load_explicit(used, memory_order_relaxed);
@@ -34,7 +33,7 @@ static int claim_in_front(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
     for (uint32_t i = 0; i < q->layout.front; i++)
         if (atomic_load_explicit(&q->ctl[i], memory_order_acquire) == MQXI_CTL_FREE &&
             claim(q, i, owner)) {
-            raise_front(q, i + 1);
+            mqxi_slot_raise_front(q, i + 1);
             mqxi_fetch_next(q, i, true);
             *slot = i;
             return 0;
@@ -81,7 +80,8 @@ static int claim_in_word(struct mqxi_queue *q, uint32_t word, uint32_t slots, ui
 
         if (i >= slots)
             break;
-        if (!claim(q, i, owner))
+        if (atomic_load_explicit(&q->ctl[i], memory_order_acquire) != MQXI_CTL_FREE ||
+            !claim(q, i, owner))
             continue; /* a bit is a hint; its owner clears or sets it */
         /* Only while the slot is ours: a late clear or set by another would lose it. */
         atomic_fetch_or_explicit(&q->used[word], UINT64_C(1) << bit, memory_order_acq_rel);
@@ -92,33 +92,50 @@ static int claim_in_word(struct mqxi_queue *q, uint32_t word, uint32_t slots, ui
     return -EAGAIN;
 }
 
+static int claim_in_words(struct mqxi_queue *q, uint32_t from, uint32_t to, uint32_t slots,
+                          uint64_t owner, uint32_t *slot)
+{
+    for (uint32_t w = from; w < to; w++)
+        if (claim_in_word(q, w, slots, owner, slot) == 0)
+            return 0;
+    return -EAGAIN;
+}
+
+/* Slots never used before, from `slots` on.  Others may take them first; in a damaged queue there
+ * may be something in each, and all of them together are more than anybody has time for. */
+static int claim_in_new(struct mqxi_queue *q, uint32_t slots, uint64_t owner, uint32_t *slot)
+{
+    for (int i = 0; slots < q->layout.maxmsg; i++) {
+        uint32_t word = slots / 64;
+        int r = i < MQXI_TRIES / 100 ? mqxi_segment_reserve(q, slots) : -EBADMSG;
+
+        if (r < 0)
+            return r;
+        slots = atomic_load_explicit(&q->header->reserved, memory_order_acquire);
+        if (word < 1 || slots > q->layout.maxmsg)
+            return -EBADMSG;
+        mqxi_hint(&q->header->free_word, word);
+        if (claim_in_words(q, word, (slots + 63) / 64, slots, owner, slot) == 0)
+            return 0;
+    }
+    return -EAGAIN;
+}
+
 /* Behind the front: the used bitmap, from the hint on and round, then slots never used before. */
 static int claim_behind(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
 {
-    for (int i = 0; i < MQXI_TRIES; i++) {
-        uint32_t slots = atomic_load_explicit(&q->header->reserved, memory_order_acquire);
-        uint32_t start = atomic_load_explicit(&q->header->free_word, memory_order_relaxed), words;
-        int r;
+    uint32_t slots = atomic_load_explicit(&q->header->reserved, memory_order_acquire);
+    uint32_t start = atomic_load_explicit(&q->header->free_word, memory_order_relaxed);
+    uint32_t words = (slots + 63) / 64;
 
-        if (slots > q->layout.maxmsg)
-            return -EBADMSG;
-        words = (slots + 63) / 64;
-        if (start < 1 || start >= words)
-            start = 1;
-        for (uint32_t w = start; w < words; w++)
-            if (claim_in_word(q, w, slots, owner, slot) == 0)
-                return 0;
-        for (uint32_t w = 1; w < start; w++)
-            if (claim_in_word(q, w, slots, owner, slot) == 0)
-                return 0;
-        if (slots == q->layout.maxmsg)
-            return -EAGAIN;
-        r = mqxi_segment_reserve(q, slots);
-        if (r < 0)
-            return r;
-        mqxi_hint(&q->header->free_word, slots / 64);
-    }
-    return -EBADMSG;
+    if (slots > q->layout.maxmsg)
+        return -EBADMSG;
+    if (start < 1 || start >= words)
+        start = 1;
+    if (claim_in_words(q, start, words, slots, owner, slot) == 0 ||
+        claim_in_words(q, 1, start, slots, owner, slot) == 0)
+        return 0;
+    return claim_in_new(q, slots, owner, slot);
 }
 
 static int claim_any(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
@@ -137,10 +154,13 @@ static int claim_any(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
 
 int mqxi_slot_claim(struct mqxi_queue *q, uint64_t owner, uint32_t *slot, uint64_t *seen)
 {
+    /* Where a look at all slots takes long, somebody may well free one, and others take it, during
+     * each: after so many looks the queue counts as full. */
+    const uint32_t tries = MQXI_TRIES / (1 + q->layout.words / 16);
     /* At first without a look at the receivers' counter, a cache line that they keep changing. */
     int r = claim_any(q, owner, slot);
 
-    for (int i = 0; r == -EAGAIN && i < MQXI_TRIES; i++) {
+    for (uint32_t i = 0; r == -EAGAIN; i++) {
         uint32_t freed = mqxi_event_read(&q->header->send_event);
 
         r = claim_any(q, owner, slot);
@@ -148,12 +168,57 @@ int mqxi_slot_claim(struct mqxi_queue *q, uint64_t owner, uint32_t *slot, uint64
             r = claim_in_front(q, owner, slot); /* whatever the hint says */
         /* Full only if nothing was freed while we looked: a slot that we had passed may have
          * become free before one that we still saw free was claimed. */
-        if (r == -EAGAIN && mqxi_event_read(&q->header->send_event) == freed) {
+        if (r == -EAGAIN && (mqxi_event_read(&q->header->send_event) == freed || i >= tries)) {
             *seen = freed;
             return -EAGAIN;
         }
     }
-    return r == -EAGAIN ? -EBADMSG : r;
+    return r;
+}
+
+static bool free_in_word(const struct mqxi_queue *q, uint32_t word)
+{
+    uint64_t free = ~atomic_load_explicit(&q->used[word], memory_order_acquire);
+
+    for (; free; free &= free - 1) {
+        uint32_t i = word * 64 + (uint32_t)__builtin_ctzll(free);
+
+        if (i >= q->layout.maxmsg)
+            break;
+        if (atomic_load_explicit(&q->ctl[i], memory_order_acquire) == MQXI_CTL_FREE)
+            return true;
+    }
+    return false;
+}
+
+static bool look_for_free(const struct mqxi_queue *q)
+{
+    uint32_t hint = atomic_load_explicit(&q->header->free_word, memory_order_relaxed);
+
+    if (hint > 0 && hint < q->layout.words && free_in_word(q, hint))
+        return true;
+    for (uint32_t i = 0; i < q->layout.front; i++)
+        if (atomic_load_explicit(&q->ctl[i], memory_order_acquire) == MQXI_CTL_FREE)
+            return true;
+    for (uint32_t w = 1; w < q->layout.words; w++)
+        if (free_in_word(q, w))
+            return true;
+    return false;
+}
+
+bool mqxi_slot_any_free(const struct mqxi_queue *q)
+{
+    for (int i = 0; i < MQXI_TRIES; i++) {
+        uint32_t freed = mqxi_event_read(&q->header->send_event);
+
+        /* What was never used is free, and what is not to be believed gives an error. */
+        if (atomic_load_explicit(&q->header->reserved, memory_order_acquire) != q->layout.maxmsg ||
+            look_for_free(q))
+            return true;
+        if (mqxi_event_read(&q->header->send_event) == freed) /* see mqxi_slot_claim */
+            return false;
+    }
+    return true;
 }
 
 /* The slot is free again; the caller owns it.  The store is the commit point. */

@@ -145,6 +145,12 @@ void mqxi_snapshot_wake(struct mqxi_queue *q)
     mqxi_event_signal(&q->header->commit_event, true);
 }
 
+void mqxi_snapshot_refuse(struct mqxi_queue *q)
+{
+    atomic_fetch_or(&q->header->dirty, MQXI_DIRTY_REFUSED);
+    mqxi_snapshot_wake(q);
+}
+
 bool mqxi_dirty(const struct mqxi_queue *q)
 {
     return atomic_load(&q->header->dirty) & MQXI_DIRTY_MARKED;

@@ -39,6 +39,9 @@ void mqxi_snapshot_stored(struct mqxi_queue *q, uint32_t slot, uint64_t key);
 /* Wake whoever waits for a commit of this queue. */
 void mqxi_snapshot_wake(struct mqxi_queue *q);
 
+/* The queue cannot be mirrored: who waits for a commit of it shall not wait on. */
+void mqxi_snapshot_refuse(struct mqxi_queue *q);
+
 /* Has any slot been marked? */
 bool mqxi_dirty(const struct mqxi_queue *q);
 /* About to look: from now on changers ring again.  To be followed by mqxi_dirty_take of all words,

@@ -42,7 +42,7 @@ static inline int mqxi_sys_fcntl(int fd, int command, long arg)
 /* A file's kind, owner and identity. */
 struct mqxi_stat {
     uint32_t mode, uid, gid;
-    uint64_t ino, size;
+    uint64_t ino, size, dev;
 };
 
 /* path may be "" to mean the descriptor dir itself; symbolic links are not followed. */
@@ -55,7 +55,12 @@ static inline int mqxi_sys_stat(int dir, const char *path, struct mqxi_stat *out
     *out = (struct mqxi_stat){0};
     if (r < 0)
         return (int)r;
-    *out = (struct mqxi_stat){sx.stx_mode, sx.stx_uid, sx.stx_gid, sx.stx_ino, sx.stx_size};
+    *out = (struct mqxi_stat){sx.stx_mode,
+                              sx.stx_uid,
+                              sx.stx_gid,
+                              sx.stx_ino,
+                              sx.stx_size,
+                              (uint64_t)sx.stx_dev_major << 32 | sx.stx_dev_minor};
     return 0;
 }
 

@@ -164,9 +164,16 @@ static void unmap_retired(void)
     }
 }
 
-void mqxi_queue_get(struct mqxi_queue *q)
+bool mqxi_queue_get(struct mqxi_queue *q)
 {
-    atomic_fetch_add_explicit(&q->refs, 1, memory_order_relaxed);
+    uint32_t refs = atomic_load_explicit(&q->refs, memory_order_relaxed);
+
+    /* Not from 0: it is on the list already, to be unmapped although we have it, and our put would
+     * put it there twice. */
+    while (refs > 0 && !atomic_compare_exchange_weak_explicit(
+                           &q->refs, &refs, refs + 1, memory_order_relaxed, memory_order_relaxed))
+        ;
+    return refs > 0;
 }
 
 void mqxi_queue_put(struct mqxi_queue *q)

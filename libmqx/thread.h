@@ -55,8 +55,9 @@ static inline void mqxi_op_leave(unsigned token)
         atomic_store_explicit(&n->depth, token, memory_order_release);
 }
 
-/* References to a queue.  get: only between enter and leave, or while holding another. */
-void mqxi_queue_get(struct mqxi_queue *q);
+/* References to a queue.  get: only between enter and leave, or while holding another.  False: the
+ * last one is gone, since another thread closed the descriptor after it was looked up. */
+bool mqxi_queue_get(struct mqxi_queue *q);
 /* Drop one; the last one unmaps the queue as soon as no thread is inside the engine. */
 void mqxi_queue_put(struct mqxi_queue *q);
 

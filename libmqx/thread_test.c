@@ -62,11 +62,27 @@ static void unmapped_with_the_last_reference(void)
     void *base = q->header;
     unsigned token = mqxi_op_enter();
 
-    mqxi_queue_get(q);
+    CHECK(mqxi_queue_get(q));
     mqxi_op_leave(token);
     mqxi_queue_put(q);
     CHECK(mapped(base));
     mqxi_queue_put(q);
+    CHECK(!mapped(base));
+}
+
+/* It was looked up, and is closed by another thread before the call that wants to sleep on it gets a
+ * reference. */
+static void cannot_be_had_after_the_last_reference(void)
+{
+    struct mqxi_queue *q = create("q", 4, 16);
+    void *base = q->header;
+    unsigned token = mqxi_op_enter();
+
+    mqxi_queue_put(q);
+    CHECK(mapped(base));
+    CHECK(!mqxi_queue_get(q));
+    mqxi_op_leave(token);
+    mqxi_queue_put(create("other", 4, 16));
     CHECK(!mapped(base));
 }
 
@@ -97,7 +113,7 @@ static void stays_while_we_are_inside(void)
     mqxi_queue_put(q);
     CHECK(mapped(base));
     mqxi_op_leave(inner);
-    mqxi_queue_get(other);
+    CHECK(mqxi_queue_get(other));
     mqxi_queue_put(other);
     mqxi_queue_put(create("third", 4, 16));
     CHECK(mapped(base));
@@ -295,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(unmapped_with_the_last_reference),
+        UNIT(cannot_be_had_after_the_last_reference),
         UNIT(stays_while_another_is_inside),
         UNIT(stays_while_we_are_inside),
         UNIT(handler_leaves_the_interrupted_inside),

@@ -38,6 +38,7 @@ struct waitv {
 };
 
 #define PAUSES 2048 /* before the first yield: some 10 us; a reply across cores takes a few */
+#define SHORT_NS UINT64_C(10000000)
 #define YIELDS 6    /* before sleeping: enough for a peer on the same core to answer */
 
 static int wake(_Atomic uint32_t *event, int most)
@@ -72,6 +73,17 @@ static long futex_sleep(_Atomic uint32_t *event, uint32_t value, const struct ti
     return r;
 }
 
+static struct timespec from_now(clockid_t clock, uint64_t ns)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    t.tv_nsec += (long)(ns % 1000000000u);
+    t.tv_sec += (time_t)(ns / 1000000000u) + t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    return t;
+}
+
 static bool earlier(const struct timespec *a, const struct timespec *b)
 {
     return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
@@ -93,10 +105,7 @@ int mqxi_event_sleep(_Atomic uint32_t *event, uint32_t seen, const struct timesp
         !atomic_compare_exchange_strong(event, &word, word | MQXI_EVENT_SLEEPERS) &&
         word != (seen | MQXI_EVENT_SLEEPERS)) /* another sleeper may have set it */
         return 0;
-    clock_gettime(clock, &until);
-    until.tv_nsec += (long)(longest_ns % 1000000000u);
-    until.tv_sec += (time_t)(longest_ns / 1000000000u) + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    until = from_now(clock, longest_ns);
     if (deadline && earlier(deadline, &until))
         until = *deadline;
     /* Nothing is held here, so the thread may be cancelled at any instruction. */
@@ -108,6 +117,24 @@ int mqxi_event_sleep(_Atomic uint32_t *event, uint32_t seen, const struct timesp
     if (r == -ETIMEDOUT && deadline && !earlier(&until, deadline))
         return -ETIMEDOUT;
     return r == -EINTR ? -EINTR : 0;
+}
+
+void mqxi_event_sleep_any(const struct mqxi_watch *watch, unsigned n, uint64_t longest_ns)
+{
+    struct timespec until = from_now(CLOCK_MONOTONIC, longest_ns);
+    struct waitv words[MQXI_WATCHES];
+    long r;
+
+    for (unsigned i = 0; i < n; i++)
+        words[i] = (struct waitv){
+            .val = watch[i].seen, .uaddr = (uintptr_t)watch[i].word, .flags = FUTEX_32};
+    r = MQXI_SYS(SYS_futex_waitv, words, n, 0, &until, CLOCK_MONOTONIC);
+    if (r >= 0 || r == -EAGAIN || r == -EINTR || r == -ETIMEDOUT)
+        return;
+    /* ENOSYS (before Linux 5.16), or a segment vanished: the first word alone, not for long. */
+    until = from_now(CLOCK_MONOTONIC, longest_ns < SHORT_NS ? longest_ns : SHORT_NS);
+    MQXI_SYS(SYS_futex, watch[0].word, FUTEX_WAIT_BITSET, watch[0].seen, &until, NULL,
+             FUTEX_BITSET_MATCH_ANY);
 }
 
 static void relax(void)

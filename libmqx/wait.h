@@ -44,6 +44,21 @@ static inline int mqxi_event_signal(_Atomic uint32_t *event, bool all)
 int mqxi_event_sleep(_Atomic uint32_t *event, uint32_t seen, const struct timespec *deadline,
                      uint64_t longest_ns, bool cancel);
 
+/* A word, and the value that it is asleep on. */
+struct mqxi_watch {
+    _Atomic uint32_t *word;
+    uint32_t seen; /* all of it */
+};
+#define MQXI_WATCHES 128u
+
+/*
+ * Sleep until one of n words (1 to MQXI_WATCHES) shows another value, but for at
+ * most longest_ns.  For words whose wakers wake in any case: their sleepers bit is
+ * left alone.  May return at any time; a word that is not there any more does no
+ * harm.
+ */
+void mqxi_event_sleep_any(const struct mqxi_watch *watch, unsigned n, uint64_t longest_ns);
+
 /*
  * Look, and yield the CPU, for some microseconds before sleeping: has the
  * counter moved from seen?  peer_cpu: where the process that will bump it ran

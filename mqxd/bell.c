@@ -135,6 +135,13 @@ int bell_serve(struct bell *b)
     return r;
 }
 
+bool bell_stands(const struct bell *b)
+{
+    char path[PATH_MAX];
+
+    return mqxi_mqxd_path(MQXI_LOCK_FILE, geteuid(), path) < 0 || !replaced(b->lock, path);
+}
+
 /* --- the doorbell ----------------------------------------------------------------------------- */
 
 /* Everybody rings root's. */

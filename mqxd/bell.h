@@ -15,6 +15,8 @@ struct bell {
 int bell_take(struct bell *b);
 /* What was to be restored is there: durable queues can be opened from now on. */
 int bell_serve(struct bell *b);
+/* False: somebody removed our files, and nobody finds us any more. */
+bool bell_stands(const struct bell *b);
 /* Have a doorbell.  To be called again before each sleep, since root's can be truncated by
  * everybody.  1: it is there anew, and what was read from it before is void. */
 int bell_check(struct bell *b);

@@ -155,6 +155,8 @@ static int look_at_new(struct looking *l, const char *name)
     struct found *found;
     int r = mqxi_segment_attach(name, &q);
 
+    if (discover_later(r) && r != -ENOMEM) /* which is this queue's size */
+        return r;
     if (r < 0) {
         if (r != -ENOENT) /* else: unlinked just now */
             say("queue /%s: cannot be mirrored: %s", name, strerror(-r));
@@ -174,6 +176,8 @@ static int look_at_new(struct looking *l, const char *name)
         l->found_count++;
         return 0;
     }
+    if (r == -EEXIST)
+        mqxi_snapshot_refuse(q);
     mqxi_segment_detach(q);
     if (r == -EEXIST)
         say("queue /%s: not mirrored: its segment is a copy of another queue's", name);
@@ -222,8 +226,9 @@ static int look_at(const char *name, void *arg)
     a = by_ino(l->m, st.ino);
     if (a && a->q->uid == st.uid)
         return look_at_mirrored(l, a, name, st.gid);
-    if (discover_peek(path, &p) < 0 || p.durable == MQXI_DURABLE_OFF || !serves(p.uid))
-        return 0;
+    r = discover_peek(path, &p);
+    if (r < 0 || p.durable == MQXI_DURABLE_OFF || !serves(p.uid))
+        return discover_later(r) ? r : 0;
     return look_at_new(l, name);
 }
 
@@ -235,8 +240,10 @@ static int look_at_gone(struct looking *l, const char *name)
     struct peek p;
     int r = mqxi_path(MQXI_GONE, name, path);
 
-    if (r < 0 || discover_peek(path, &p) < 0 || !serves(p.uid))
-        return 0;
+    if (r == 0)
+        r = discover_peek(path, &p);
+    if (r < 0 || !serves(p.uid))
+        return discover_later(r) ? r : 0;
     r = store_get_queue(l->m->store, p.uuid, &stored);
     if (r == 0 && stored.uid != p.uid) {
         say("%s: not this user's queue; ignored", path);
@@ -418,7 +425,5 @@ int discover(struct mirror *m)
         r = add_found(&l);
     }
     finish(&l);
-    if (r == -ENOMEM)
-        say("not enough memory");
     return r;
 }

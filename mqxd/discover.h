@@ -2,6 +2,8 @@
 #ifndef MQXD_DISCOVER_H
 #define MQXD_DISCOVER_H
 
+#include <errno.h>
+
 #include "mirror.h"
 
 /* A segment file, as far as its header tells. */
@@ -17,10 +19,14 @@ int discover_peek(const char *path, struct peek *out);
 /*
  * Bring mirror and store up to date with the directories: mirror new durable
  * queues, forget unlinked ones and remove what is left of them, note changes of
- * attributes.  -ENOSPC: the disk is full, to be tried again; any other error
- * is for good.
+ * attributes.  -ENOSPC: the disk is full, to be tried again; so are errors of
+ * want that discover_later knows; any other is for good.
  */
 int discover(struct mirror *m);
+static inline bool discover_later(int r)
+{
+    return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+}
 /* The part about unlinked queues alone. */
 int discover_gone(struct mirror *m);
 

@@ -25,9 +25,10 @@
 #include "restore.h"
 #include "wait.h"
 
-#define FOREVER     (UINT64_C(24) * 3600 * 1000000000)
-#define LAST_NS     (UINT64_C(10) * 1000000000) /* for the last commit, while others go on sending */
-#define DISK_FULL_S 1
+#define LAST_NS (UINT64_C(10) * 1000000000) /* for the last commit, while others go on sending */
+#define LOOK_NS                                                                                    \
+    (UINT64_C(2) * 1000000000) /* at most, from one look at the directories to the next */
+#define AGAIN_S 1              /* until what failed for want of something is tried again */
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -118,23 +119,67 @@ static int find_store(const char *option, char *out)
 
 /* --- serving ---------------------------------------------------------------------------------- */
 
+/*
+ * Queues were created or unlinked, seen from time to time: by somebody who could
+ * not ring, killed just before or in a user namespace in which our doorbell is
+ * nobody's.
+ */
+static bool names_changed(void)
+{
+    static const enum mqxi_place place[] = {MQXI_QUEUES, MQXI_GONE};
+    static struct timespec seen[2];
+    static uint64_t next;
+    uint64_t now = mirror_now();
+    bool changed = false;
+
+    if (now < next)
+        return false;
+    next = now + LOOK_NS;
+    for (int i = 0; i < 2; i++) {
+        char path[PATH_MAX];
+        struct stat st;
+
+        if (mqxi_path(place[i], "", path) < 0 || stat(path, &st) < 0)
+            continue;
+        changed |= st.st_mtim.tv_sec != seen[i].tv_sec || st.st_mtim.tv_nsec != seen[i].tv_nsec;
+        seen[i] = st.st_mtim;
+    }
+    return changed;
+}
+
+/* Look for new queues.  Where something is missing for that, those that are known are served
+ * meanwhile. */
+static int look(struct mirror *m, bool *rescan)
+{
+    static bool missing;
+    int r;
+
+    if (bell_rescan(&bell) || names_changed())
+        *rescan = true;
+    if (!*rescan)
+        return 0;
+    r = discover(m);
+    *rescan = discover_later(r);
+    if (*rescan && !missing)
+        say("new queues cannot be looked for: %s; trying again each second", strerror(-r));
+    else if (!*rescan && missing)
+        say("new queues are looked for again");
+    missing = *rescan;
+    return missing ? 0 : r;
+}
+
 /* Discover and commit what is due.  Returns how long to sleep, in ns, or -errno. */
 static int64_t work(struct mirror *m, bool *rescan)
 {
     uint64_t now, due;
-    int r = 0;
+    int r = look(m, rescan);
 
-    if (bell_rescan(&bell))
-        *rescan = true;
-    if (*rescan)
-        r = discover(m);
     if (r < 0)
         return r;
-    *rescan = false;
     now = mirror_now();
     due = mirror_due(m, now);
     if (!due)
-        return (int64_t)FOREVER;
+        return (int64_t)(*rescan ? AGAIN_S * UINT64_C(1000000000) : LOOK_NS);
     if (due > now)
         return (int64_t)(due - now);
     r = mirror_commit(m, now);
@@ -147,6 +192,8 @@ static int last_commit(struct mirror *m)
     uint64_t until = mirror_now() + LAST_NS;
     int r = discover(m);
 
+    if (discover_later(r))
+        r = 0;
     while (r == 0 && mirror_due(m, mirror_now()) && mirror_now() < until)
         r = mirror_commit(m, UINT64_MAX);
     if (r == -ENOSPC)
@@ -182,12 +229,27 @@ static int serve(struct mirror *m)
         renewed = bell_check(&bell);
         if (renewed < 0)
             return renewed;
+        if (!bell_stands(&bell)) {
+            say("somebody removed our files in %s, where nobody finds us any more; what is stored "
+                "is kept: start mqxd again",
+                mqxi_dir());
+            last_commit(m);
+            return -ENOENT;
+        }
         if (full)
-            nanosleep(&(struct timespec){.tv_sec = DISK_FULL_S}, NULL);
+            nanosleep(&(struct timespec){.tv_sec = AGAIN_S}, NULL);
         else if (r > 0 && !renewed)
             mqxi_event_sleep(event, seen, NULL, (uint64_t)r, false);
     }
     return last_commit(m);
+}
+
+/* At the start, when there is nothing yet that could be served meanwhile. */
+static int said(int r)
+{
+    if (discover_later(r))
+        say("queues cannot be looked for: %s", strerror(-r));
+    return r;
 }
 
 static int run(const char *store_option)
@@ -210,13 +272,13 @@ static int run(const char *store_option)
     if (r == 0)
         r = bell_take(&bell);
     if (r == 0)
-        r = discover_gone(&m);
+        r = said(discover_gone(&m));
     if (r == 0)
         r = restore_queues(m.store);
     if (r == 0)
         r = bell_serve(&bell);
     if (r == 0)
-        r = discover(&m);
+        r = said(discover(&m));
     if (r == -ENOSPC)
         say("the disk of the store %s is full", dir);
     if (r == 0) {
@@ -259,6 +321,7 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     umask(077);
+    say_crashes();
     catch_signals();
     return run(store) < 0 ? EXIT_FAILED : 0;
 }

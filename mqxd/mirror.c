@@ -154,6 +154,7 @@ static void remove_broken(struct mirror *m)
             continue;
         say("queue /%s: %s; it is not mirrored any longer, the store keeps what it has",
             a->record.name, a->broken);
+        mqxi_snapshot_refuse(a->q);
         mirror_remove(m, a);
     }
 }
@@ -203,9 +204,14 @@ static void collect(struct mirror *m, uint64_t now)
 {
     m->change_count = 0;
     mirror_due(m, now);
-    for (size_t i = 0; i < m->count && m->change_count <= CHANGES - 64; i++)
-        if (m->queues[i]->due && m->queues[i]->due <= now)
-            collect_from(m, m->queues[i], now);
+    /* Each begins where the one before ended: a queue that always has more than fits into a
+     * transaction does not keep others out. */
+    for (size_t i = 0; i < m->count && m->change_count <= CHANGES - 64; i++) {
+        struct attached *a = m->queues[m->turn++ % m->count];
+
+        if (a->due && a->due <= now)
+            collect_from(m, a, now);
+    }
 }
 
 /* --- into the store --------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@ struct mirror {
     size_t buffer_size;
     struct change *changes; /* of the commit being made */
     size_t change_count;
+    size_t turn; /* whose turn it is to be looked at first */
 };
 
 /* CLOCK_MONOTONIC */

@@ -134,6 +134,28 @@ static void stores_what_stays(void)
     close_mirror();
 }
 
+/* A queue that always has more changes than fit into a commit does not keep the others out. */
+static void busy_queue_takes_turns(void)
+{
+    struct mqxi_queue *busy = create_durable("busy", 20000, 8, MQXI_DURABLE_ASYNC), *q[3];
+
+    for (int i = 0; i < 3; i++)
+        q[i] = create_durable((const char *[]){"a", "b", "c"}[i], 10, 300, MQXI_DURABLE_SYNC);
+    for (uint32_t i = 0; i < 20000; i++)
+        IS(mqxi_put(busy, &i, sizeof(i), 0, 0, NULL, NULL), 0);
+    start_mirror();
+    for (int i = 0; i < 3; i++)
+        send_numbers(q[i], 0, 1, 1);
+    for (int round = 0; round < 8; round++) {
+        for (uint32_t slot = 0; slot < 20000; slot++)
+            mqxi_dirty_again(busy, slot);
+        IS(mirror_commit(&m, UINT64_MAX), 0);
+    }
+    for (int i = 0; i < 3; i++)
+        IS(stored(q[i]), 1);
+    close_mirror();
+}
+
 /* Sends wait for exactly what is in the store. */
 static void says_what_is_stored(void)
 {
@@ -404,6 +426,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(stores_what_stays),
+        UNIT(busy_queue_takes_turns),
         UNIT(says_what_is_stored),
         UNIT(async_waits_for_its_window),
         UNIT(finds_its_place),

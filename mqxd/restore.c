@@ -83,21 +83,6 @@ static int put_back(uint32_t slot, const struct mqxi_snapshot *message, const vo
     return mqxi_snapshot_restore(arg, slot, message, data);
 }
 
-static int give_to_owner(const struct mqxi_unborn *u, const struct store_queue *record)
-{
-    char fifo[PATH_MAX];
-    int r;
-
-    if (geteuid() != 0)
-        return 0;
-    r = mqxi_segment_fifo(u->queue, fifo);
-    if (r < 0)
-        return r;
-    if (fchown(u->fd, record->uid, record->gid) < 0 || lchown(fifo, record->uid, record->gid) < 0)
-        return -errno;
-    return 0;
-}
-
 static int fill(struct store *s, struct mqxi_unborn *u, const struct store_queue *record)
 {
     struct mqxi_header *h = u->queue->header;
@@ -106,7 +91,7 @@ static int fill(struct store *s, struct mqxi_unborn *u, const struct store_queue
     memcpy(h->uuid, record->uuid, sizeof(h->uuid));
     h->kind = record->kind;
     h->created_ns = record->created_ns;
-    r = give_to_owner(u, record);
+    r = geteuid() == 0 ? mqxi_segment_give(u, record->uid, record->gid) : 0;
     if (r == 0)
         r = store_each_message(s, record->uuid, put_back, u->queue);
     if (r == 0 && atomic_load(&u->queue->dead))

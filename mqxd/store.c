@@ -21,6 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "log.h"
 
 #define MAGIC     UINT64_C(0x31726f74732d7871) /* "qx-stor1" */
@@ -165,6 +166,23 @@ static int open_databases(struct store *s)
     return r;
 }
 
+/* LMDB would crash on it, or never come back. */
+static int check_file(const struct store *s)
+{
+    char path[PATH_MAX + 16], why[100];
+    int r;
+
+    snprintf(path, sizeof(path), "%s/data.mdb", s->dir);
+    r = check_database(path, why, sizeof(why));
+    if (r == -EBADMSG)
+        say("store %s: its data.mdb is damaged: %s; it was not touched: put a copy of it in its "
+            "place, or move it away to begin anew",
+            s->dir, why);
+    else if (r < 0)
+        say("store %s: cannot be read: %s", path, strerror(-r));
+    return r;
+}
+
 static int open_env(struct store *s)
 {
     int r = mdb_env_create(&s->env);
@@ -198,6 +216,8 @@ int store_open(const char *dir, struct store **out)
         return -ENAMETOOLONG;
     }
     r = take_lock(s);
+    if (r == 0)
+        r = check_file(s);
     if (r == 0)
         r = open_env(s);
     if (r == 0)

@@ -1,0 +1,314 @@
+/*
+ * Readiness.  A queue's descriptors are those of its FIFO, so that the kernel
+ * itself does the waiting of poll, select and epoll.  What it reports follows
+ * from the packets in the FIFO, which is kept so small that there are three
+ * states:
+ *
+ *     no packets    the queue is empty        POLLOUT
+ *     one           neither                   POLLIN and POLLOUT
+ *     two           the queue is full         POLLIN
+ *
+ * (With one slot in the queue, the FIFO has room for one packet, and a queue is
+ * empty or full.)  They hold nothing; how many there are is all they say.
+ *
+ * Nothing of this happens before somebody wants to sleep until a queue is ready.
+ * Who does sets a bit in the queue, then looks at the queue, then sleeps; who
+ * changes a queue looks for the bit afterwards.  So one of the two sees the
+ * other.
+ *
+ * The slots are the truth, and whoever polls looks at them, too (ready.c): a FIFO
+ * that shows readiness where there is none costs a look.  So only readiness that
+ * begins has to be shown at once.  What ended is taken back by who next wants to
+ * sleep; with senders faster than a receiver that polls, or the other way round,
+ * nobody does anything here.  For those who cannot look, MQXI_TELLS_EXACT.
+ *
+ * header->shown remembers what the FIFO was made to show.  Several processes may
+ * adjust it at once, and each goes on until queue, FIFO and `shown` agree.  One
+ * that is stopped or killed in the middle leaves them different, so that
+ * readiness is late: sleepers look for themselves about once a second.
+ *
+ * The FIFO is opened anew each time: programs close or count all descriptors, and
+ * a byte that is meant for it must never go anywhere else.
+ */
+#include "bell.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "engine.h"
+#include "handles.h"
+#include "names.h"
+#include "segment.h"
+#include "sys.h"
+
+#define BOTH  (MQXI_CAN_RECEIVE | MQXI_CAN_SEND)
+#define TRIES 100 /* others change the queue all the time, and show that */
+
+/* Seconds in which who polled a queue is counted on to do so again: sleepers do each second. */
+#define LEASE   10u
+#define FOREVER UINT32_MAX
+
+bool mqxi_bell_is(const struct mqxi_queue *q, int fd)
+{
+    uint64_t fifo = atomic_load(&q->fifo);
+    struct mqxi_stat st;
+
+    return mqxi_sys_stat(fd, "", &st) == 0 && S_ISFIFO(st.mode) && st.uid == q->uid &&
+           (fifo == 0 || st.ino == fifo);
+}
+
+static int open_checked(const struct mqxi_queue *q, const char *path, int flags)
+{
+    int fd = mqxi_sys_openat(AT_FDCWD, path, O_NONBLOCK | O_CLOEXEC | flags, 0);
+
+    if (fd >= 0 && !mqxi_bell_is(q, fd)) {
+        mqxi_sys_close(fd);
+        return -ESTALE;
+    }
+    return fd;
+}
+
+/* A descriptor of the queue that this process has, or -1: a hint. */
+static int own_descriptor(const struct mqxi_queue *q)
+{
+    int fd = atomic_load(&q->fd), other = -1;
+    struct mqxi_queue *its;
+    unsigned access;
+
+    if (fd >= 0 && mqxi_handle_get(fd, &its, &access) == 0 && its == q)
+        return fd;
+    while ((other = mqxi_handle_next((unsigned)other + 1, UINT32_MAX)) >= 0)
+        if (mqxi_handle_get(other, &its, &access) == 0 && its == q)
+            return other;
+    return fd;
+}
+
+/* A description of our own: the others are the program's. */
+static int open_fifo(const struct mqxi_queue *q, int access)
+{
+    char path[PATH_MAX];
+    int fd = mqxi_segment_fifo(q, path), own;
+
+    if (fd == 0)
+        fd = open_checked(q, path, access | O_NOFOLLOW);
+    if (fd != -ENOENT && fd != -ESTALE)
+        return fd;
+    own = own_descriptor(q); /* the path is gone: unlinked */
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", own);
+    return own < 0 ? fd : open_checked(q, path, access);
+}
+
+/* What it shows: one or both of MQXI_CAN_*. */
+static unsigned look(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT};
+    struct timespec none = {0};
+
+    MQXI_SYS(SYS_ppoll, &p, 1, &none, NULL, 0);
+    return (p.revents & POLLIN ? MQXI_CAN_RECEIVE : 0) | (p.revents & POLLOUT ? MQXI_CAN_SEND : 0);
+}
+
+/* --- packets ---------------------------------------------------------------------------------- */
+
+/*
+ * By vmsplice, which makes a packet of each byte and wakes everybody who waits, whatever for, as a
+ * change of a kernel's queue does: once.  (write wakes who waits to read, and read who waits to
+ * write.)
+ */
+static long move_byte(int fd, void *byte)
+{
+    struct iovec one = {byte, 1};
+
+    return MQXI_SYS(SYS_vmsplice, fd, &one, 1, SPLICE_F_NONBLOCK);
+}
+
+static long add(int fd)
+{
+    static char packet;
+    long r = move_byte(fd, &packet);
+
+    if (r != -ENOSYS && r != -EPERM)
+        return r;
+    mqxi_sys_fcntl(fd, F_SETFL, O_NONBLOCK | O_DIRECT); /* packets instead of a stream of bytes */
+    return MQXI_SYS(SYS_write, fd, &packet, 1);
+}
+
+static long take_away(const struct mqxi_queue *q, int fd, bool edge)
+{
+    int reader = edge ? open_fifo(q, O_RDONLY) : -1;
+    char packet;
+    long r;
+
+    if (reader < 0)
+        return MQXI_SYS(SYS_read, fd, &packet, 1);
+    r = move_byte(reader, &packet);
+    mqxi_sys_close(reader);
+    return r;
+}
+
+static long room(const struct mqxi_queue *q)
+{
+    return (q->layout.maxmsg == 1 ? 1 : 2) * sysconf(_SC_PAGESIZE);
+}
+
+/* Give the FIFO its size.  That wakes everybody, too, even where it had it already. */
+static void set_room(const struct mqxi_queue *q, int fd)
+{
+    mqxi_sys_fcntl(fd, F_SETPIPE_SZ, room(q));
+}
+
+/* One packet more or less, to come from what it shows to what it is to show. */
+static long step(const struct mqxi_queue *q, int fd, unsigned have, unsigned want, bool edge)
+{
+    if (!(want & ~have & MQXI_CAN_RECEIVE) && !(have & ~want & MQXI_CAN_SEND))
+        return take_away(q, fd, edge);
+    if (want != BOTH && mqxi_sys_fcntl(fd, F_GETPIPE_SZ, 0) != room(q))
+        set_room(q, fd); /* it has more to begin with */
+    return add(fd);
+}
+
+/* Make the FIFO show what the queue is.  edge: with one edge for everybody, if there is anything to
+ * be done.  How many steps that took; -errno. */
+static int adjust(struct mqxi_queue *q, int fd, bool edge)
+{
+    _Atomic uint32_t *shown = &q->header->shown;
+    int steps = 0;
+
+    for (int i = 0; i < TRIES; i++) {
+        uint32_t before = atomic_load(shown);
+        unsigned want = mqxi_readiness(q), have = look(fd);
+
+        if (want == 0) /* all that there is is on its way in or out: who does that will be here */
+            return steps;
+        if (have == 0)
+            return -EIO;
+        if (have != want) {
+            long r = step(q, fd, have, want, edge);
+
+            if (r < 0 && r != -EAGAIN)
+                return (int)r;
+            steps += r > 0;
+            /* Others were faster, or a step may not be enough: look again.  Not in the most
+             * frequent case: who steps at the same time as we looks again. */
+            if (r < 0 || want != BOTH)
+                continue;
+        }
+        /* With a count of changes: who was held up since it read `before` must not say that
+         * the FIFO shows what it showed then. */
+        if ((before & BOTH) != want &&
+            !atomic_compare_exchange_strong(shown, &before, (before & ~BOTH) + (BOTH + 1) + want))
+            continue;
+        /* Who changes the queue now sees what is shown; what changed before, we see. */
+        atomic_thread_fence(memory_order_seq_cst);
+        if (mqxi_readiness(q) == want)
+            return steps;
+    }
+    return -EAGAIN;
+}
+
+int mqxi_bell_adjust(struct mqxi_queue *q)
+{
+    int fd = open_fifo(q, O_RDWR), r;
+
+    if (fd < 0)
+        return fd;
+    r = adjust(q, fd, false);
+    mqxi_sys_close(fd);
+    return r < 0 ? r : 0;
+}
+
+/* --- ringing ---------------------------------------------------------------------------------- */
+
+static uint32_t now_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME_COARSE, &t); /* the same in all time namespaces */
+    return (uint32_t)t.tv_sec;
+}
+
+static bool watched(const struct mqxi_queue *q)
+{
+    uint32_t until = atomic_load(&q->header->watched);
+
+    return until == FOREVER || until >= now_s();
+}
+
+/* Does the FIFO show too little; or, where that matters, too much?  To take that back later would
+ * be an edge, too. */
+static bool wrong(struct mqxi_queue *q, uint32_t tells)
+{
+    unsigned shown = atomic_load(&q->header->shown) & BOTH, is;
+    bool exact = tells & (MQXI_TELLS_EXACT | MQXI_TELLS_EDGES);
+
+    if (shown == BOTH && !exact)
+        return false;
+    is = mqxi_readiness(q);
+    return is & ~shown || (exact && is && is != shown);
+}
+
+void mqxi_bell_check(struct mqxi_queue *q)
+{
+    uint32_t tells = atomic_load(&q->header->put_tells);
+
+    if (wrong(q, tells) && watched(q))
+        mqxi_bell_adjust(q);
+}
+
+void mqxi_bell_sync(struct mqxi_queue *q)
+{
+    uint32_t tells = atomic_load(&q->header->put_tells);
+    int fd;
+
+    if (!(tells & MQXI_TELLS_EDGES)) {
+        mqxi_bell_check(q);
+        return;
+    }
+    /* As the kernel's queues: each change is an edge to everybody, whatever it is that became
+     * possible. */
+    fd = open_fifo(q, O_RDWR);
+    if (fd < 0)
+        return;
+    if (!wrong(q, tells) || adjust(q, fd, true) <= 0)
+        set_room(q, fd);
+    mqxi_sys_close(fd);
+}
+
+static void set_bits(_Atomic uint32_t *tells, uint32_t bits)
+{
+    if ((atomic_load_explicit(tells, memory_order_relaxed) & bits) != bits)
+        atomic_fetch_or(tells, bits);
+}
+
+/* Have everybody ring who changes the queue from now on, until this second. */
+static void arm(struct mqxi_queue *q, uint32_t until, uint32_t tells)
+{
+    _Atomic uint32_t *watched_until = &q->header->watched;
+    uint32_t before = atomic_load_explicit(watched_until, memory_order_relaxed);
+
+    /* Not each time: the others read it.  More than it can be: the clock was set back. */
+    while (before != FOREVER && (until == FOREVER || until - before > LEASE / 2) &&
+           !atomic_compare_exchange_weak(watched_until, &before, until))
+        ;
+    set_bits(&q->header->put_tells, tells | MQXI_TELLS_POLLERS);
+    set_bits(&q->header->take_tells, tells | MQXI_TELLS_POLLERS);
+    /* Before any look at the queue. */
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+int mqxi_bell_arm(struct mqxi_queue *q)
+{
+    unsigned is;
+
+    arm(q, now_s() + LEASE, 0);
+    is = mqxi_readiness(q);
+    return is == 0 || (atomic_load(&q->header->shown) & BOTH) == is ? 0 : mqxi_bell_adjust(q);
+}
+
+int mqxi_bell_watch(struct mqxi_queue *q, uint32_t tells)
+{
+    arm(q, FOREVER, tells);
+    return mqxi_bell_adjust(q); /* whatever `shown` says */
+}

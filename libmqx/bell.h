@@ -1,0 +1,29 @@
+/* Readiness: what poll, select and epoll on a descriptor tell (bell.c). */
+#ifndef MQXI_BELL_H
+#define MQXI_BELL_H
+
+#include "queue.h"
+
+/*
+ * A message was put or taken, a queue mended: show it to those who poll.  By who
+ * did it, afterwards.  Async-signal-safe; does not block.
+ */
+void mqxi_bell_sync(struct mqxi_queue *q);
+/* The same where perhaps nothing happened: it is only looked whether all is shown. */
+void mqxi_bell_check(struct mqxi_queue *q);
+
+/*
+ * Somebody will wait for the queue's readiness, through its FIFO, within the next
+ * seconds: from now on the FIFO shows readiness that begins; and shows now what
+ * is.  0 or -errno: readiness may then be late.  Async-signal-safe.
+ */
+int mqxi_bell_arm(struct mqxi_queue *q);
+/* For ever, and also what these MQXI_TELLS_* say. */
+int mqxi_bell_watch(struct mqxi_queue *q, uint32_t tells);
+/* The FIFO showed what is not so. */
+int mqxi_bell_adjust(struct mqxi_queue *q);
+
+/* Is this descriptor one of the queue's FIFO? */
+bool mqxi_bell_is(const struct mqxi_queue *q, int fd);
+
+#endif

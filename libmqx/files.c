@@ -1,0 +1,374 @@
+/*
+ * A message queue descriptor as a file.  In the kernel an mqd_t is an open file
+ * of its mqueue filesystem; ours is one of a FIFO, and what a program can see of
+ * that through fstat, fcntl and read is what the kernel's would show.
+ *
+ * Which queue a descriptor stands for that did not come from mq_open is found
+ * by its FIFO: this process has that queue already (dup, fork), or the FIFO's
+ * name is the inode number of a segment in $MQX_DIR (exec, SCM_RIGHTS).
+ */
+#include "files.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "durable.h"
+#include "engine.h"
+#include "names.h"
+#include "notify.h"
+#include "segment.h"
+#include "sys.h"
+#include "thread.h"
+#include "watch.h"
+
+#define FILE_SIZE 80 /* what the kernel says of its queues' files */
+
+static unsigned access_of(int flags)
+{
+    return (flags & O_APPEND ? 0 : MQXI_WRITE) | (flags & O_NOATIME ? 0 : MQXI_READ);
+}
+
+/* --- descriptors that came otherwise ------------------------------------------------------------
+ */
+
+struct search {
+    enum mqxi_place place;
+    uint64_t ino;
+    char *name; /* NAME_MAX + 1 bytes: what has this inode number */
+};
+
+static int compare(const char *name, void *arg)
+{
+    struct search *s = arg;
+    struct mqxi_stat st;
+    char path[PATH_MAX];
+
+    if (mqxi_path(s->place, name, path) < 0 || mqxi_sys_stat(AT_FDCWD, path, &st) < 0 ||
+        st.ino != s->ino)
+        return 0;
+    strcpy(s->name, name);
+    return 1;
+}
+
+static bool find_name(enum mqxi_place place, uint64_t ino, char *name)
+{
+    struct search s = {place, ino, name};
+
+    return mqxi_list(place, compare, &s) == 1;
+}
+
+/* Attach the queue whose FIFO this is. */
+static int attach_by_fifo(const struct mqxi_stat *fifo, struct mqxi_queue **out)
+{
+    char name[NAME_MAX + 1], path[PATH_MAX];
+    struct mqxi_stat st;
+    uint64_t segment;
+    int r;
+
+    if (mqxi_path(MQXI_FIFOS, "", path) < 0 || mqxi_sys_stat(AT_FDCWD, path, &st) < 0 ||
+        st.dev != fifo->dev || !find_name(MQXI_FIFOS, fifo->ino, name))
+        return -EBADF;
+    segment = strtoull(name, NULL, 10);
+    if (!find_name(MQXI_QUEUES, segment, name))
+        return -EBADF;
+    r = mqxi_segment_attach(name, out);
+    if (r == 0 && (*out)->ino != segment) { /* unlinked and created anew in between */
+        mqxi_queue_put(*out);
+        r = -EBADF;
+    }
+    return r == 0 ? 0 : -EBADF;
+}
+
+static int adopt(int fd)
+{
+    struct mqxi_stat st;
+    struct mqxi_queue *q;
+    int flags = mqxi_sys_fcntl(fd, F_GETFL, 0), r;
+
+    /* O_RDWR keeps out the ends of most programs' pipes before anything is looked for. */
+    if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || mqxi_sys_stat(fd, "", &st) < 0 ||
+        !S_ISFIFO(st.mode))
+        return -EBADF;
+    q = mqxi_handle_find(st.ino);
+    r = q && mqxi_queue_get(q) ? 0 : attach_by_fifo(&st, &q);
+    if (r < 0)
+        return r;
+    mqxi_file_opened(q, fd);
+    r = mqxi_handle_set(fd, q, access_of(flags));
+    if (r < 0)
+        mqxi_queue_put(q);
+    return r < 0 ? -EBADF : 0;
+}
+
+int mqxi_file_queue(int fd, struct mqxi_queue **q, unsigned *access)
+{
+    int r = mqxi_handle_get(fd, q, access);
+
+    if (r != -EBADF || fd < 0 || adopt(fd) < 0)
+        return r;
+    return mqxi_handle_get(fd, q, access);
+}
+
+/* What was there when the program began: poll asks no more about a descriptor than the table says.
+ */
+__attribute__((constructor)) static void adopt_inherited(void)
+{
+    const int most = 64; /* numbers in a row that are not in use */
+
+    for (int fd = 0, unused = 0; unused < most; fd++) {
+        int flags = mqxi_sys_fcntl(fd, F_GETFL, 0);
+        struct mqxi_stat st;
+
+        unused = flags < 0 ? unused + 1 : 0;
+        if (flags >= 0 && (flags & O_ACCMODE) == O_RDWR && mqxi_sys_stat(fd, "", &st) == 0 &&
+            S_ISFIFO(st.mode)) {
+            unsigned token = mqxi_op_enter();
+
+            adopt(fd);
+            mqxi_op_leave(token);
+        }
+    }
+}
+
+void mqxi_file_opened(struct mqxi_queue *q, int fd)
+{
+    struct mqxi_stat st;
+
+    if (mqxi_sys_stat(fd, "", &st) == 0)
+        atomic_store(&q->fifo, st.ino);
+    atomic_store(&q->fd, fd);
+}
+
+/* --- closing ------------------------------------------------------------------------------------
+ */
+
+/* A child of vfork closes descriptors of its own, but its memory is its parent's. */
+static bool borrowed(const struct mqxi_queue *q)
+{
+    const struct mqxi_identity *page = atomic_load(&mqxi_identities);
+    const struct mqxi_identity *me = page ? &page[q->registry % MQXI_IDENTITIES] : NULL;
+    uint32_t pid = me ? atomic_load(&me->pid) : 0;
+
+    return pid != 0 && pid != (uint32_t)MQXI_SYS(SYS_getpid);
+}
+
+void mqxi_file_closing(int fd)
+{
+    unsigned token, access;
+    struct mqxi_queue *q;
+    bool clear = false;
+    int r;
+
+    mqxi_watch_closing((unsigned)fd, (unsigned)fd);
+    if (mqxi_handle_position(fd) < 0)
+        return;
+    token = mqxi_op_enter();
+    r = mqxi_handle_get(fd, &q, &access);
+    if (r == 0 && !borrowed(q)) {
+        mqxi_notify_closed(q);
+        clear = true;
+    }
+    mqxi_op_leave(token);
+    if (clear || r == -EREMOTE)
+        mqxi_handle_clear(fd);
+}
+
+void mqxi_files_closing(unsigned first, unsigned last)
+{
+    int fd;
+
+    mqxi_watch_closing(first, last);
+    while (first <= last && (fd = mqxi_handle_next(first, last)) >= 0) {
+        mqxi_file_closing(fd);
+        first = (unsigned)fd + 1;
+    }
+}
+
+/* Noted at once, since closing the duplicate ends a notification like closing any other. */
+void mqxi_file_duplicated(int from, int to)
+{
+    unsigned token, access;
+    struct mqxi_queue *q;
+    bool set = false;
+
+    mqxi_file_closing(to);
+    if (mqxi_handle_position(from) < 0)
+        return;
+    token = mqxi_op_enter();
+    if (mqxi_handle_get(from, &q, &access) == 0 && !borrowed(q) && mqxi_queue_get(q))
+        set = true;
+    if (set && mqxi_handle_set(to, q, access) < 0)
+        mqxi_queue_put(q); /* no memory: found when it is used */
+    mqxi_op_leave(token);
+}
+
+/* --- status flags -------------------------------------------------------------------------------
+ */
+
+int mqxi_file_getfl(int fd, int flags)
+{
+    unsigned token, access;
+    struct mqxi_queue *q;
+    int r;
+
+    if (flags < 0 || (flags & O_ACCMODE) != O_RDWR ||
+        (mqxi_handle_position(fd) < 0 && !(flags & (O_APPEND | O_NOATIME))))
+        return flags;
+    token = mqxi_op_enter();
+    r = mqxi_file_queue(fd, &q, &access);
+    mqxi_op_leave(token);
+    if (r < 0)
+        return flags;
+    return (flags & O_NONBLOCK) | (access == MQXI_READ    ? O_RDONLY
+                                   : access == MQXI_WRITE ? O_WRONLY
+                                   : access               ? O_RDWR
+                                                          : O_ACCMODE);
+}
+
+int mqxi_file_setfl(int fd, int flags)
+{
+    unsigned token, access;
+    struct mqxi_queue *q;
+    int now, r;
+
+    token = mqxi_op_enter();
+    r = mqxi_file_queue(fd, &q, &access);
+    mqxi_op_leave(token);
+    if (r < 0)
+        return flags;
+    if (flags & O_DIRECT)
+        return -EINVAL;
+    now = mqxi_sys_fcntl(fd, F_GETFL, 0);
+    return now < 0 ? now : (now & (O_APPEND | O_NOATIME)) | (flags & O_NONBLOCK);
+}
+
+/* --- what it looks like -------------------------------------------------------------------------
+ */
+
+static struct timespec time_of(uint64_t ns)
+{
+    return (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+}
+
+int mqxi_file_stat(int fd, struct stat *st)
+{
+    unsigned token, access;
+    struct mqxi_queue *q;
+    int r;
+
+    if (!S_ISFIFO(st->st_mode))
+        return 0;
+    token = mqxi_op_enter();
+    r = mqxi_file_queue(fd, &q, &access);
+    if (r == 0) {
+        const struct mqxi_header *h = q->header;
+
+        st->st_mode = S_IFREG | (atomic_load(&h->mode) & 07777);
+        st->st_size = FILE_SIZE;
+        st->st_atim = time_of(atomic_load(&h->last_recv_ns));
+        st->st_mtim = time_of(atomic_load(&h->last_send_ns));
+        st->st_ctim = st->st_mtim;
+    }
+    mqxi_op_leave(token);
+    return r == 0;
+}
+
+int mqxi_file_chmod(int fd, mode_t mode)
+{
+    uid_t euid = (uid_t)MQXI_SYS(SYS_geteuid);
+    unsigned token, access;
+    struct mqxi_queue *q;
+    int r;
+
+    if (mqxi_handle_position(fd) < 0)
+        return MQXI_NOT_OURS;
+    token = mqxi_op_enter();
+    r = mqxi_handle_get(fd, &q, &access) < 0 ? MQXI_NOT_OURS
+        : euid != q->uid && euid != 0        ? -EPERM
+                                             : 0;
+    if (r == 0) {
+        atomic_store(&q->header->mode, mode & 07777);
+        if (atomic_load(&q->header->durable) != MQXI_DURABLE_OFF)
+            mqxi_durable_rescan(q->uid);
+    }
+    mqxi_op_leave(token);
+    return r;
+}
+
+/* The line that the kernel's mqueue filesystem shows (mq_overview(7)). */
+static size_t describe(struct mqxi_queue *q, char *line, size_t size)
+{
+    return (size_t)snprintf(line, size, "QSIZE:%-10lu NOTIFY:%-5d SIGNO:%-5d NOTIFY_PID:%-6d\n",
+                            (unsigned long)mqxi_bytes(q), 0, 0, 0);
+}
+
+int mqxi_file_read(int fd, void *buffer, size_t size, const off_t *offset, ssize_t *got)
+{
+    char line[MQXI_POSITIONS];
+    struct mqxi_queue *q;
+    unsigned token, access;
+    off_t at = offset ? *offset : mqxi_handle_position(fd);
+    size_t n = 0;
+    int r;
+
+    if (mqxi_handle_position(fd) < 0)
+        return MQXI_NOT_OURS;
+    token = mqxi_op_enter();
+    r = mqxi_handle_get(fd, &q, &access);
+    if (r == 0)
+        n = describe(q, line, sizeof(line));
+    mqxi_op_leave(token);
+    if (r < 0)
+        return MQXI_NOT_OURS;
+    if (!(access & MQXI_READ))
+        return -EBADF;
+    if (at < 0)
+        return -EINVAL;
+    n = (size_t)at >= n ? 0 : n - (size_t)at;
+    n = n < size ? n : size;
+    memcpy(buffer, line + (n ? at : 0), n);
+    if (!offset)
+        mqxi_handle_seek(fd, (unsigned)(at + (off_t)n));
+    *got = (ssize_t)n;
+    return 0;
+}
+
+int mqxi_file_write(int fd)
+{
+    struct mqxi_queue *q;
+    unsigned token, access;
+    int r;
+
+    if (mqxi_handle_position(fd) < 0)
+        return MQXI_NOT_OURS;
+    token = mqxi_op_enter();
+    r = mqxi_handle_get(fd, &q, &access);
+    mqxi_op_leave(token);
+    return r < 0 ? MQXI_NOT_OURS : access & MQXI_WRITE ? -EINVAL : -EBADF;
+}
+
+int mqxi_file_seek(int fd, off_t offset, int whence, off_t *now)
+{
+    struct mqxi_queue *q;
+    unsigned token, access;
+    int r, at = mqxi_handle_position(fd);
+
+    if (at < 0)
+        return MQXI_NOT_OURS;
+    token = mqxi_op_enter();
+    r = mqxi_handle_get(fd, &q, &access);
+    mqxi_op_leave(token);
+    if (r < 0)
+        return MQXI_NOT_OURS;
+    if (whence != SEEK_SET && whence != SEEK_CUR && whence != SEEK_END)
+        return -EINVAL;
+    offset += whence == SEEK_CUR ? at : whence == SEEK_END ? FILE_SIZE : 0;
+    if (offset < 0)
+        return -EINVAL;
+    *now = offset;
+    /* Behind the end is behind the end. */
+    return mqxi_handle_seek(fd, offset < MQXI_POSITIONS ? (unsigned)offset : MQXI_POSITIONS - 1);
+}

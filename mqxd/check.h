@@ -1,0 +1,15 @@
+/* Does the store's file hold together?  LMDB trusts it, and crashes or runs in circles if not. */
+#ifndef MQXD_CHECK_H
+#define MQXD_CHECK_H
+
+#include <stddef.h>
+
+/*
+ * Look at every page of the database in this file that is in use.  0: it holds
+ * together, or there is none, or it is in a format that only LMDB knows and
+ * judges.  -EBADMSG: damaged, and why (room bytes) says what.  Others: the file
+ * cannot be read.  Nobody may be writing to it.
+ */
+int check_database(const char *path, char *why, size_t room);
+
+#endif
