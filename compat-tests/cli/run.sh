@@ -24,6 +24,30 @@ preload() {
     is "programs it starts too" grandchild "$(mqx ls)"
 }
 
+plugins() {
+    cat >plugin.c <<'END'
+#include <fcntl.h>
+#include <mqueue.h>
+int plugin(void)
+{
+    return mq_open("/plugin", O_CREAT | O_RDWR, 0600, (struct mq_attr *)0) < 0;
+}
+END
+    cat >host.c <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+int main(int argc, char **argv)
+{
+    void *plugin = dlopen(argv[argc - 1], RTLD_NOW | RTLD_DEEPBIND);
+    int (*f)(void) = plugin ? (int (*)(void))dlsym(plugin, "plugin") : (int (*)(void))0;
+    return f ? f() : 9;
+}
+END
+    ${CC:-cc} -shared -fPIC -o plugin.so plugin.c && ${CC:-cc} -o host host.c || no "cannot compile"
+    status 0 mqx run ./host ./plugin.so
+    is "the plug-in's queue is ours" plugin "$(mqx ls)"
+}
+
 scripts() {
     printf '#!/bin/sh\nproducer /script 1:x\n' >script
     printf 'producer /bare 1:x\n' >bare
@@ -82,6 +106,7 @@ installed() {
 try "run: the program's queues are mqx's" uses_mqx
 try "run: arguments and status are the program's" arguments
 try "run: LD_PRELOAD, others in it, children" preload
+try "a plug-in that is loaded with RTLD_DEEPBIND" plugins
 try "run: scripts" scripts
 try "run: refuses what would use the kernel's queues unseen" refuses
 try "run: finds the library beside itself" installed

@@ -37,6 +37,9 @@
         sentence, function, begin, end, (void *)(intptr_t)(call)                                   \
     }
 
+/* What a program does that is executed with --send-on FD: the other half of a case in file.c. */
+int send_on(const char *fd);
+
 int begin(void **state); /* before each case: a watchdog */
 int end(void **state);   /* after it: close what it opened, unlink its names */
 
@@ -45,6 +48,7 @@ int end(void **state);   /* after it: close what it opened, unlink its names */
     X(names)                                                                                       \
     X(open)                                                                                        \
     X(close)                                                                                       \
+    X(file)                                                                                        \
     X(mode)                                                                                        \
     X(attr)                                                                                        \
     X(send)                                                                                        \
@@ -56,7 +60,13 @@ int end(void **state);   /* after it: close what it opened, unlink its names */
     X(cancel)                                                                                      \
     X(fork)                                                                                        \
     X(unlink)                                                                                      \
-    X(thread)
+    X(thread)                                                                                      \
+    X(poll)                                                                                        \
+    X(epoll)                                                                                       \
+    X(notify)                                                                                      \
+    X(notify_when)                                                                                 \
+    X(notify_end)                                                                                  \
+    X(notify_thread)
 #define GROUP(name) int group_##name(void);
 GROUPS(GROUP)
 #undef GROUP

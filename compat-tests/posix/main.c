@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #define NAMES       4
@@ -39,12 +40,21 @@ int begin(void **state)
     return 0;
 }
 
+/* glibc's, from the first SIGEV_THREAD on. */
+static bool is_netlink(int fd)
+{
+    int domain = 0;
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){sizeof(domain)}) == 0 &&
+           domain == AF_NETLINK;
+}
+
 int end(void **state)
 {
     (void)state;
     alarm(0);
     for (int i = 0; i < DESCRIPTORS; i++)
-        if (!inherited[i])
+        if (!inherited[i] && !is_netlink(i))
             mq_close(i);
     for (int i = 0; i < NAMES; i++)
         mq_unlink(name(i));
@@ -221,6 +231,8 @@ int main(int argc, char **argv)
 {
     int failed = 0;
 
+    if (argc == 3 && strcmp(argv[1], "--send-on") == 0)
+        return send_on(argv[2]);
     setvbuf(stdout, NULL, _IOLBF, 0); /* or children would print it again */
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) {
