@@ -69,19 +69,21 @@ PROGRAMS := $(if $(wildcard cli/*.c),$(B)/bin/mqx) $(if $(wildcard fusefs/*.c),$
 LIBRARIES := $(B)/lib/libmqx.so $(B)/lib/libmqx.a $(B)/lib/libmqx_preload.so $(B)/mqx.pc
 UNITS    := $(foreach dir,libmqx fusefs mqxd cli,$(call tests,$(dir)))
 CRASH    := $(patsubst compat-tests/crash/%.c,$(B)/test/%,$(wildcard compat-tests/crash/*.c))
+RESOURCE := $(patsubst compat-tests/resources/%.c,$(B)/test/%,$(wildcard compat-tests/resources/*.c))
 POSIX    := $(if $(wildcard compat-tests/posix/*.c),$(B)/test/posix_compat)
 BENCH    := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
-FUZZERS  := $(patsubst fuzz/%.c,$(B)/fuzz/%,$(wildcard fuzz/*.c))
+FUZZERS  := $(patsubst fuzz/%.c,$(B)/fuzz/%,$(wildcard fuzz/*_fuzz.c))
+HOSTILE  := $(B)/test/segment_sweep $(B)/test/damage_queue
 MANUALS  := $(wildcard docs/*.[1-8])
 
-.PHONY: all everything deps demo test storm bench fuzz fuzzers model install uninstall clean format
+.PHONY: all everything hostile deps demo test storm bench fuzz fuzzers corpus model install uninstall clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
 
 all: $(PROGRAMS) $(LIBRARIES)
-everything: all $(UNITS) $(CRASH) $(POSIX) $(BENCH) $(EXAMPLES)
+everything: all $(UNITS) $(CRASH) $(RESOURCE) $(POSIX) $(BENCH) $(EXAMPLES) $(HOSTILE)
 
 # --- rules -------------------------------------------------------------------------------------
 
@@ -112,6 +114,8 @@ $(B)/obj/fusefs/%.o: fusefs/%.c $(B)/flags
 $(B)/obj/mqxd/%.o: mqxd/%.c $(B)/flags
 	$(call compile,$(OURS))
 $(B)/obj/cli/%.o: cli/%.c $(B)/flags
+	$(call compile,$(OURS))
+$(B)/obj/fuzz/%.o: fuzz/%.c $(B)/flags
 	$(call compile,$(OURS))
 $(B)/obj/%.o: %.c $(B)/flags
 	$(call compile,$(PLAIN))
@@ -154,17 +158,58 @@ $(B)/test/posix_compat: $(call objects,compat-tests/posix)
 	$(call link,-lcmocka)
 $(CRASH): $(B)/test/%: $(B)/obj/compat-tests/crash/%.o
 	$(call link,)
+$(RESOURCE): $(B)/test/%: $(B)/obj/compat-tests/resources/%.o
+	$(call link,)
+$(B)/test/step_storm: $(call objects,compat-tests/crash/step)
+# Its own calls are not to be resolved while they are stepped through.
+$(B)/test/step_storm: LDFLAGS += -Wl,-z,now
+$(B)/test/scribble: $(B)/obj/libmqx/layout.o # it knows what lies where in a segment
 $(B)/bench/%: $(B)/obj/bench/%.o
 	$(call link,-lm)
 $(B)/examples/%: $(B)/obj/examples/%.o
 	$(call link,)
 
-# The fuzzer sees the library's own branches: all of it is compiled for it, by clang.
-$(B)/fuzz/%: fuzz/%.c $(wildcard libmqx/*.[ch]) $(wildcard include/*.h)
-	@mkdir -p $(@D) && echo "  FUZZ  $@"
-	$(Q)clang $(filter-out $(SAN),$(LIB)) -O1 -g -DFUZZING -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=undefined -o $@ $< $(call sources,libmqx) $(INIH)
+# Damaged segments (fuzz/damage.h), and a sweep over them.  Its mappings and system calls go through
+# fuzz/fence.c.
+FENCE := -Wl$(comma)--wrap=mmap$(comma)--wrap=syscall
+$(B)/test/segment_sweep: $(patsubst %,$(B)/obj/fuzz/%.o,segment_sweep damage fence) $(B)/lib/libmqx.a
+	$(call link,$(FENCE) $(INIH))
+$(B)/test/damage_queue $(B)/test/seeds: $(B)/test/%: $(B)/obj/fuzz/%.o $(B)/obj/fuzz/damage.o \
+                                        $(B)/lib/libmqx.a
+	$(call link,$(INIH))
+
+# Fuzzers see the branches of what they fuzz: all of it is compiled for them, by clang.  A target is
+# fuzz/NAME_fuzz.c; the other files there are what targets share.
+FUZZ := clang $(filter-out $(SAN),$(OURS)) $(FUZZFLAGS) -O1 -g -fno-omit-frame-pointer \
+        -fsanitize=address,undefined -fno-sanitize-recover=undefined
+fuzzed = $(patsubst %.c,$(B)/fuzz/obj/%.o,$(filter-out %/main.c,$(call sources,$(1))))
+DAMAGE := $(patsubst %,$(B)/fuzz/obj/fuzz/%.o,damage fence mutate target)
+$(B)/fuzz/obj/%.o: %.c $(B)/flags
+	@mkdir -p $(@D) && echo "  FUZZ  $<"
+	$(Q)$(FUZZ) -DFUZZING -fsanitize=fuzzer-no-link -Imqxd -Ifusefs -Icli $(FUSE_CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/fuzz/segment_fuzz: $(DAMAGE)
+$(B)/fuzz/mirror_fuzz: $(DAMAGE) $(filter-out %/log.o,$(call fuzzed,mqxd)) # it is silent
+$(B)/fuzz/mirror_fuzz: FUZZLIBS := -llmdb
+$(B)/fuzz/mount_fuzz: $(DAMAGE) $(B)/fuzz/obj/fuzz/fake_fuse.o \
+    $(filter-out %/loop.o,$(call fuzzed,fusefs)) # in their place
+$(B)/fuzz/cli_fuzz: $(DAMAGE) $(call fuzzed,cli)
+$(B)/fuzz/cli_fuzz: FUZZLIBS := -lm
+$(B)/fuzz/store_fuzz: $(filter-out %/log.o,$(call fuzzed,mqxd))
+$(B)/fuzz/store_fuzz: FUZZLIBS := -llmdb
+$(B)/fuzz/names_fuzz: $(call fuzzed,cli)
+$(B)/fuzz/names_fuzz: FUZZLIBS := -lm
+$(B)/fuzz/args_fuzz: $(call fuzzed,cli)
+$(B)/fuzz/args_fuzz: FUZZLIBS := -lm -Wl$(comma)--wrap=exit
+$(FUZZERS): $(B)/fuzz/%: $(B)/fuzz/obj/fuzz/%.o $(call fuzzed,libmqx)
+	@echo "  LINK  $@"
+	$(Q)$(FUZZ) -fsanitize=fuzzer $(if $(filter %/fence.o,$^),$(FENCE)) -o $@ $(filter %.o,$^) \
+	    $(FUZZLIBS) $(INIH)
 fuzzers: $(FUZZERS)
+
+# The seeds of damaged segments, anew: when the format has changed.
+corpus: $(B)/test/seeds
+	rm -f fuzz/corpus/segment/*
+	$(B)/test/seeds fuzz/corpus/segment
 
 # --- what people ask for -------------------------------------------------------------------------
 
@@ -181,12 +226,18 @@ test: deps
 	+@$(MAKE) --no-print-directory everything $(if $(shell command -v clang),fuzzers)
 	@BUILD=$(B) compat-tests/run.sh
 storm: deps
-	+@$(MAKE) --no-print-directory all $(CRASH)
+	+@$(MAKE) --no-print-directory all $(CRASH) $(RESOURCE) $(B)/examples/producer
+	+@$(if $(SANITIZE),,$(MAKE) --no-print-directory SANITIZE=address$(comma)undefined B=$(B)-asan \
+	    all $(addprefix $(B)-asan/,test/scribble test/scribble_storm examples/producer))
 	@BUILD=$(B) compat-tests/run.sh storm
 bench: all $(BENCH)
 	$(B)/bench/bench --preload $(B)/lib/libmqx_preload.so $(BENCHFLAGS)
+# Programs meet damaged queues with the sanitizers built in.
 fuzz: fuzzers
+	+@$(MAKE) --no-print-directory SANITIZE=address,undefined B=$(B)/asan all hostile
 	@BUILD=$(B) compat-tests/run.sh fuzz
+	@BUILD=$(B)/asan SANITIZE=address,undefined compat-tests/run.sh hostile
+hostile: $(HOSTILE) $(EXAMPLES)
 model:
 	@model/run.sh
 
@@ -213,6 +264,6 @@ clean:
 	rm -rf build build-asan build-tsan $(filter-out / . ..,$(B))
 
 format:
-	clang-format -i $(wildcard include/*.h */*.[ch] compat-tests/*/*.[ch])
+	clang-format -i $(wildcard include/*.h */*.[ch] compat-tests/*/*.[ch] compat-tests/*/*/*.[ch])
 
--include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/fuzz/obj -name '*.d' 2>/dev/null)

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Runs the tests.  `run.sh` is what `make test` does; `run.sh storm` and
-# `run.sh fuzz` are the long rounds of `make storm` and `make fuzz`.
+# Runs the tests.  `run.sh` is what `make test` does; `run.sh storm` is the
+# long round of `make storm`, `run.sh fuzz` and `run.sh hostile` are that of
+# `make fuzz`.
 #
 # Each test runs in an environment of its own (MQX_DIR, MQX_STORE, TMPDIR), in
 # a bounded time, and what it leaves running or mounted is ended.  Its output
@@ -176,17 +177,64 @@ run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 stop-storm-300 stop_storm --stops 20 --maxmsg 300
     storm 300 reentry-storm reentry_storm --interruptions 5000
     storm 300 step-storm step_storm --stride 50
+    storm 300 scribble-storm scribble_storm --seconds 2
+}
+
+# Hostile neighbours, for long; and where it can be had, with all of ours under a sanitizer.
+run_scribble() {
+    local asan=$BUILD-asan runtime case
+    storm 3600 scribble-storm scribble_storm --seconds 20 --rounds 25 --scribblers 2
+    for case in fs durable; do
+        try shell "$case-scribble-long" 3600 env SCRIBBLE_SECONDS=60 compat-tests/$case/scribble.sh
+    done
+    try shell durable-damage-long 3600 env DAMAGES=1000 compat-tests/durable/damage.sh
+    [ -z "$SANITIZE" ] && [ -x "$asan/test/scribble_storm" ] || return
+    runtime=$(${CC:-cc} -print-file-name=libasan.so)
+    for case in fs durable; do
+        try shell "$case-scribble-asan" 3600 env BUILD="$asan" SCRIBBLE_SECONDS=20 \
+            ASAN_OPTIONS=detect_leaks=0 compat-tests/$case/scribble.sh
+    done
+    try whole scribble-storm-asan 3600 env LD_PRELOAD="$runtime $asan/lib/libmqx_preload.so" \
+        ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0 \
+        "$asan/test/scribble_storm" --seconds 20 --rounds 10
+}
+
+# Shortages.  Programs that limit their memory, or fail their system calls, want it as it is.
+run_resources() { # suffix programs-and-arguments...
+    local suffix=$1 each name
+    shift
+    for each; do
+        name=${each%% *}
+        case $SANITIZE:$name in
+        ?*:memory | ?*:faults)
+            skip "resources-$name" "a sanitizer's own memory and calls are in the way"
+            continue
+            ;;
+        esac
+        # shellcheck disable=SC2086 # arguments
+        try shell "resources-$name$suffix" 1800 env LD_PRELOAD="$PRELOAD" "$BUILD/test/"$each
+    done
+    try shell "resources-programs$suffix" 300 compat-tests/resources/programs.sh
 }
 
 run_fuzz() { # runs seconds
     local fuzzer
-    for fuzzer in $(each 'fuzz/*.c'); do
+    for fuzzer in $(each 'fuzz/*_fuzz.c'); do
         fuzzer=$(basename "$fuzzer" .c)
         if [ -x "$BUILD/fuzz/$fuzzer" ]; then
             try whole "$fuzzer" "$2" scripts/fuzz.sh "$BUILD/fuzz/$fuzzer" "$1"
         else
             skip "$fuzzer" "fuzzing needs clang, which is not installed"
         fi
+    done
+}
+
+run_hostile() { # stride seconds: of the damaged queues in fuzz/corpus, every so many-th
+    local case
+    try whole segment-sweep "$2" "$BUILD/test/segment_sweep" $([ "$1" = 1 ] || echo 6)
+    for case in $(each "compat-tests/hostile/*.sh"); do
+        [ -x "$case" ] || continue
+        try shell "hostile-$(basename "$case" .sh)" "$2" env HOSTILE_STRIDE="$1" "$case"
     done
 }
 
@@ -212,6 +260,9 @@ run_long_storms() {
     storm 3600 stop-storm stop_storm --stops 1000 --seconds 3000 # sizes in turn
     storm 3600 reentry-storm reentry_storm --interruptions 200000
     storm 3600 step-storm step_storm --stride 1
+    run_scribble
+    run_resources -long "churn --rounds 50 --kills 5000" "crowd --rounds 50" \
+        "namespaces --trials 100"
 }
 
 case ${1:-test} in
@@ -220,13 +271,17 @@ test)
     run_posix
     run_shell
     run_short_storms
-    run_fuzz 20000 600
+    run_resources "" tmpfs_full descriptors faults registry memory churn namespaces \
+        "crowd --processes $([ -n "$SANITIZE" ] && echo 100 || echo 1000)"
+    run_fuzz 3000 600
+    run_hostile 25 300
     run_bench
     ;;
 storm) run_long_storms ;;
-fuzz) run_fuzz "${RUNS:-2000000}" 36000 ;;
+fuzz) run_fuzz "${RUNS:-500000}" 36000 ;;
+hostile) run_hostile 1 3600 ;;
 *)
-    echo "usage: run.sh [test | storm | fuzz]" >&2
+    echo "usage: run.sh [test | storm | fuzz | hostile]" >&2
     exit 2
     ;;
 esac

@@ -1,290 +1,294 @@
 /*
- * Shared memory is input: a valid segment with messages in it is damaged as
- * the fuzzer says, before it is attached and while it is, and everything that
- * reads segments works on it.  It may say -EBADMSG, -EIO, or find fewer or
- * other messages; it must not crash, hang, hand out memory outside the
- * segment, or return anything that its header does not promise.
- *
- * Input: shape, messages, number of damages, damages, then operations until
- * the end.  A damage is region, offset (2 bytes), kind, value.
+ * Shared memory is input: a queue with messages in it is damaged as the fuzzer
+ * says, before it is attached and while it is, and all of the library works on
+ * it, <mqueue.h> included.  It may say -EBADMSG, -EIO, or find fewer or other
+ * messages; it must not crash, hang, touch anything outside the segment
+ * (fence.c), or return anything that the queue's size does not allow.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "damage.h"
+#include "durable.h"
 #include "engine.h"
+#include "fence.h"
+#include "index.h"
+#include "mqx.h"
 #include "names.h"
 #include "repair.h"
-#include "segment.h"
 #include "snapshot.h"
+#include "target.h"
 #include "thread.h"
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#define QUEUE "fuzz"
+#define HELD  4
 
-struct input {
-    const uint8_t *at;
-    size_t left;
+static uint8_t message[MQXI_PAGE * 64]; /* more than a damaged header can allow */
+
+/* What one input works on. */
+struct run {
+    struct mqxi_queue *q;
+    struct mqxi_taken held[HELD]; /* taken, not consumed */
+    unsigned held_count;
 };
 
-static uint64_t eat(struct input *in, size_t bytes)
-{
-    uint64_t value = 0;
-
-    if (bytes > in->left)
-        bytes = in->left;
-    memcpy(&value, in->at, bytes);
-    in->at += bytes;
-    in->left -= bytes;
-    return value;
-}
-
-static void must(int ok, const char *what, long got)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "segment_fuzz: %s: %ld\n", what, got);
-    abort();
-}
-
-static int promised(long r, int extra)
-{
-    return r == 0 || r == -EBADMSG || r == -EIO || (extra && r == extra);
-}
-
-/* MQX_DIR is a directory of this process's own: scripts/fuzz.sh makes and removes it. */
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc;
-    (void)argv;
-    must(getenv("MQX_DIR") != NULL, "MQX_DIR is not set; run scripts/fuzz.sh", 0);
-    return 0;
-}
-
-/* One of the shapes that differ in code: tree or not, overflow or not. */
-static struct mqxi_attr shape(uint8_t which)
-{
-    static const uint32_t maxmsg[] = {1, 8, 64, 65, 300, 5000};
-    static const uint32_t msgsize[] = {1, MQXI_INLINE, MQXI_INLINE + 1, 9000};
-
-    return (struct mqxi_attr){
-        .maxmsg = maxmsg[which % 6],
-        .msgsize = msgsize[which / 6 % 4],
-        .mode = 0600,
-        .durable = (enum mqxi_durable)(which / 24 % 3),
-    };
-}
-
-static uint8_t message[MQXI_PAGE * 4];
-
-static void fill(struct mqxi_queue *q, unsigned messages)
-{
-    for (unsigned i = 0; i < messages; i++) {
-        uint32_t len = i * 97u % (q->layout.msgsize + 1);
-        int r = mqxi_put(q, message, len, i * 31u % 5u, 0, NULL, NULL);
-
-        must(r == 0 || r == -EAGAIN, "put into an undamaged queue", r);
-    }
-}
-
-/* Where in the segment: a region, and an offset in it. */
-static uint64_t place(const struct mqxi_layout *l, struct input *in)
-{
-    const uint64_t regions[] = {0,       l->ctl,   l->used,     l->dirty,
-                                l->tree, l->slots, l->overflow, l->size};
-    unsigned region = eat(in, 1) % 7;
-    uint64_t offset = eat(in, 2), length = regions[region + 1] - regions[region];
-
-    return length ? regions[region] + offset % length : offset % l->size;
-}
-
-/* Eight bytes to put there: anything, or what is likely to mean something. */
-static uint64_t value(struct mqxi_queue *q, struct input *in)
-{
-    const uint64_t telling[] = {0,
-                                1,
-                                UINT64_MAX,
-                                MQXI_CTL_FILLING | 1,
-                                MQXI_CTL_TAKING | (1ull << MQXI_GEN_BITS) | 1,
-                                MQXI_CTL_STATE | MQXI_CTL_OWNED,
-                                MQXI_SEQ_MAX,
-                                INT64_MAX,
-                                q->layout.maxmsg,
-                                q->layout.msgsize + 1ull};
-    unsigned kind = (unsigned)eat(in, 1) % 16;
-    uint64_t v = 0;
-
-    if (kind < 10)
-        return telling[kind];
-    if (kind < 13) /* a word from elsewhere in the segment */
-        memcpy(&v, (uint8_t *)q->header + place(&q->layout, in) / 8 % (q->layout.size / 8) * 8, 8);
-    else
-        v = eat(in, 8);
-    return v;
-}
-
-static void damage(struct mqxi_queue *q, struct input *in)
-{
-    uint64_t at = place(&q->layout, in), v = value(q, in);
-
-    /* An aligned word, or some bytes anywhere. */
-    if (at + 8 > q->layout.size)
-        at = q->layout.size - 8;
-    memcpy((uint8_t *)q->header + at, &v, 8);
-}
+/* --- the engine --------------------------------------------------------------------------------- */
 
 static void check_taken(const struct mqxi_queue *q, const struct mqxi_taken *t)
 {
-    const uint8_t *start = (const uint8_t *)q->header, *end = start + q->layout.size;
-
-    must(t->slot < q->layout.maxmsg, "slot taken", t->slot);
-    must(t->len <= q->layout.msgsize, "length taken", t->len);
-    must(t->prio < MQXI_PRIO_MAX, "priority taken", t->prio);
-    must(t->data >= start && t->data <= end && t->len <= (size_t)(end - t->data), "data taken", 0);
-    memcpy(message, t->data, t->len);
+    damage_must(t->slot < q->layout.maxmsg, "slot taken", t->slot);
+    damage_must(t->len <= q->layout.msgsize, "length taken", t->len);
+    damage_must(t->prio < MQXI_PRIO_MAX, "priority taken", t->prio);
+    memcpy(message, t->data, t->len); /* where it lies outside the segment, there is a fence */
 }
 
-static void take(struct mqxi_queue *q,
-                 int (*finish)(struct mqxi_queue *, const struct mqxi_taken *), struct input *in)
+static void put(struct run *run, const struct damage_record *d)
 {
-    struct mqxi_taken t;
-    int r = mqxi_take(q, &t);
+    uint32_t len = (uint32_t)d->value % (run->q->layout.msgsize + 1), slot = 0;
+    uint64_t key = 0;
+    int r = mqxi_put(run->q, message, len, d->offset % MQXI_PRIO_MAX, 0, &slot, &key);
 
-    must(promised(r, -EAGAIN), "take", r);
-    if (r != 0)
+    damage_must(damage_may(r, -EAGAIN) || r == -ENOSPC, "put", r);
+    if (r == 0)
+        damage_must(slot < run->q->layout.maxmsg, "slot of a message sent", slot);
+    if (r == 0)
+        mqxi_durable_settled(run->q, slot, key);
+}
+
+static void take(struct run *run)
+{
+    struct mqxi_taken *t = &run->held[run->held_count];
+    int r;
+
+    if (run->held_count == HELD)
         return;
-    check_taken(q, &t);
-    if (eat(in, 1) % 4 == 0)
-        damage(q, in);
-    r = finish(q, &t);
-    must(promised(r, 0), "commit or abort", r);
+    r = mqxi_take(run->q, t);
+    damage_must(damage_may(r, -EAGAIN), "take", r);
+    if (r < 0)
+        return;
+    check_taken(run->q, t);
+    run->held_count++;
 }
 
-/* What mqxd reads. */
-static void snapshot(struct mqxi_queue *q, struct input *in)
+static void finish(struct run *run, bool consume)
 {
+    const struct mqxi_taken *t;
+    int r;
+
+    if (run->held_count == 0)
+        take(run);
+    if (run->held_count == 0)
+        return;
+    t = &run->held[--run->held_count];
+    r = consume ? mqxi_take_commit(run->q, t) : mqxi_take_abort(run->q, t);
+    damage_must(damage_may(r, 0), "commit or abort", r);
+}
+
+static void mend(struct run *run, const struct damage_record *d)
+{
+    bool claims, swept;
+    int r = d->value % 2 ? mqxi_repair(run->q, &claims) : mqxi_repair_sometimes(run->q, &swept);
+
+    damage_must(damage_may(r, 0), "repair", r);
+}
+
+static void count(struct run *run)
+{
+    const struct mqxi_layout *l = &run->q->layout;
+
+    damage_must(mqxi_count(run->q) <= l->maxmsg, "count", 0);
+    damage_must(mqxi_bytes(run->q) <= (uint64_t)l->maxmsg * l->msgsize, "bytes", 0);
+}
+
+/* What mqxd reads, and writes. */
+static void mirror(struct run *run, const struct damage_record *d)
+{
+    struct mqxi_queue *q = run->q;
     struct mqxi_snapshot s;
     uint32_t words = mqxi_dirty_words(q), slots = mqxi_dirty_slots(q), slot;
     int r;
 
-    must(slots <= q->layout.maxmsg, "slots", slots);
+    damage_must(slots <= q->layout.maxmsg, "slots", slots);
     if (slots == 0)
         return;
     mqxi_dirty_begin(q);
     for (uint32_t i = 0; i < words; i++)
-        mqxi_dirty_take(q, i);
-    slot = (uint32_t)eat(in, 2) % slots;
+        for (uint64_t marks = mqxi_dirty_take(q, i); marks; marks &= marks - 1)
+            damage_must(i * 64 + (uint32_t)__builtin_ctzll(marks) < q->layout.maxmsg, "mark", i);
+    slot = (uint32_t)d->value % slots;
     r = mqxi_snapshot(q, slot, &s, message);
-    must(promised(r, -EAGAIN), "snapshot", r);
-    must(r != 0 || s.key == 0 || s.len <= q->layout.msgsize, "length of a snapshot", s.len);
+    damage_must(damage_may(r, -EAGAIN), "snapshot", r);
+    if (r == 0 && s.key != 0)
+        damage_must(s.len <= q->layout.msgsize, "length of a snapshot", s.len);
+    mqxi_snapshot_stored(q, slot, d->value);
+    mqxi_snapshot_wake(q);
+    mqxi_dirty_again(q, slot);
 }
 
-static void truncate_file(void)
-{
-    char path[PATH_MAX];
+/* --- <mqueue.h> --------------------------------------------------------------------------------- */
 
-    mqxi_path(MQXI_QUEUES, "fuzz", path);
-    must(truncate(path, 0) == 0, "truncate", errno);
-}
+static const struct timespec past = {.tv_sec = 1};
 
-static void operate(struct mqxi_queue *q, struct input *in)
+/* Its sizes are those of its own look at the header, which has been damaged meanwhile. */
+static void send_posix(struct run *run, mqd_t mq, size_t msgsize, const struct damage_record *d)
 {
-    uint32_t n;
-    bool claims;
+    size_t len = d->value % (msgsize + 1);
     int r;
 
-    switch (eat(in, 1) % 16) {
-    case 0:
-    case 1:
-    case 2:
-        r = mqxi_put(q, message, (uint32_t)eat(in, 2) % (q->layout.msgsize + 1),
-                     (uint32_t)eat(in, 2) % MQXI_PRIO_MAX, 0, NULL, NULL);
-        must(promised(r, -EAGAIN) || r == -ENOSPC, "put", r);
-        break;
-    case 4:
-    case 5:
-    case 6:
-        take(q, mqxi_take_commit, in);
-        break;
-    case 7:
-        take(q, mqxi_take_abort, in);
-        break;
-    case 9:
-        n = mqxi_count(q);
-        must(n <= q->layout.maxmsg, "count", n);
-        break;
-    case 10:
-        must(mqxi_bytes(q) <= (uint64_t)q->layout.maxmsg * q->layout.msgsize, "bytes", 0);
-        break;
-    case 11:
-        r = mqxi_repair(q, &claims);
-        must(promised(r, 0), "repair", r);
-        break;
-    case 12:
-        snapshot(q, in);
-        break;
-    case 13:
-        if (eat(in, 1) == 77) /* seldom: nothing much happens afterwards */
-            truncate_file();
-        break;
-    default:
-        damage(q, in);
-    }
+    /* A send to a sync queue waits for an mqxd for half a minute. */
+    if (atomic_load(&run->q->header->durable) == MQXI_DURABLE_SYNC)
+        return;
+    r = mqx_timedsend(mq, (const char *)message, len, d->offset % 32768u, &past) < 0 ? -errno : 0;
+    damage_must(damage_may(r, -ETIMEDOUT) || r == -EAGAIN || r == -ENOSPC, "mq_timedsend", r);
 }
 
-/* A queue as it should be, then damaged.  fifo: PATH_MAX bytes, its FIFO's path. */
-static void prepare(struct input *in, char *fifo)
+static void receive_posix(mqd_t mq, size_t msgsize)
 {
-    struct mqxi_attr attr = shape((uint8_t)eat(in, 1));
-    struct mqxi_unborn unborn;
-    int r = mqxi_segment_build(&attr, &unborn);
+    unsigned prio = 0;
+    ssize_t n = mqx_timedreceive(mq, (char *)message, sizeof(message), &prio, &past);
 
-    must(r == 0, "build", r);
-    fill(unborn.queue, (unsigned)eat(in, 1));
-    r = mqxi_segment_link(&unborn, "fuzz");
-    must(r == 0, "link", r);
-    for (unsigned n = eat(in, 1) % 16; n > 0; n--)
-        damage(unborn.queue, in);
-    mqxi_segment_finish(&unborn, true);
-    mqxi_segment_fifo(unborn.queue, fifo);
-    mqxi_segment_detach(unborn.queue);
+    n = n < 0 ? -errno : n;
+    damage_must(n >= 0 || damage_may(n, -ETIMEDOUT) || n == -EAGAIN, "mq_timedreceive", n);
+    damage_must(n <= (ssize_t)msgsize, "length received", n);
+    damage_must(prio < MQXI_PRIO_MAX, "priority received", prio);
 }
 
-/* A durable queue's segment waits for mqxd, which does not come. */
-static int forget(const char *name, void *arg)
+/* What a damaged queue shows a poller is any of what there is. */
+static void poll_posix(mqd_t mq)
+{
+    struct pollfd p = {.fd = mq, .events = POLLIN | POLLOUT};
+    int n = poll(&p, 1, 0);
+
+    damage_must(n == 0 || n == 1, "poll", n);
+}
+
+static void posix(struct run *run, const struct damage_record *d)
+{
+    mqd_t mq = mqx_open("/" QUEUE, O_RDWR | (d->region % 2 ? O_NONBLOCK : 0));
+    int r = mq < 0 ? -errno : 0;
+    struct mq_attr attr;
+
+    damage_must(damage_may(r, -ENOENT) || r == -ESRCH, "mq_open", r);
+    if (r < 0)
+        return;
+    r = mqx_getattr(mq, &attr);
+    damage_must(r == 0 && attr.mq_curmsgs >= 0 && attr.mq_curmsgs <= attr.mq_maxmsg, "mq_getattr",
+                r);
+    if (d->region & 8)
+        poll_posix(mq);
+    if (d->region & 2)
+        send_posix(run, mq, (size_t)attr.mq_msgsize, d);
+    if (d->region & 4)
+        receive_posix(mq, (size_t)attr.mq_msgsize);
+    if (d->region & 8)
+        poll_posix(mq);
+    damage_must(mqx_close(mq) == 0, "mq_close", errno);
+}
+
+static void unlink_posix(void)
+{
+    int r = mqx_unlink("/" QUEUE) < 0 ? -errno : 0;
+
+    damage_must(r == 0 || r == -ENOENT, "mq_unlink", r);
+}
+
+/* ------------------------------------------------------------------------------------------------ */
+
+static void truncate_segment(uint64_t size)
 {
     char path[PATH_MAX];
 
-    (void)arg;
-    mqxi_path(MQXI_QUEUES, name, path);
-    return unlink(path);
+    mqxi_path(MQXI_QUEUES, QUEUE, path);
+    damage_must(truncate(path, (off_t)size) == 0 || errno == ENOENT, "truncate", errno);
+}
+
+static void operate(struct run *run, const struct damage_record *d)
+{
+    unsigned token = mqxi_op_enter();
+
+    switch (d->what % 16) {
+    case 0:
+    case 1:
+        put(run, d);
+        break;
+    case 2:
+    case 3:
+    case 4:
+        take(run);
+        break;
+    case 5:
+    case 6:
+        finish(run, true);
+        break;
+    case 7:
+        finish(run, false);
+        break;
+    case 8:
+        mend(run, d);
+        break;
+    case 9:
+        count(run);
+        break;
+    case 10:
+        mirror(run, d);
+        break;
+    case 11:
+        if (d->region == 77) /* seldom: nothing much happens afterwards */
+            truncate_segment(d->value % run->q->layout.size);
+        break;
+    case 12:
+        if (d->region == 77)
+            unlink_posix();
+        break;
+    case 13:
+        mqxi_durable_settled(run->q, d->offset % run->q->layout.maxmsg, d->value);
+        break;
+    default:
+        mqxi_op_leave(token);
+        posix(run, d);
+        return;
+    }
+    mqxi_op_leave(token);
+}
+
+/* Receive what is left, or some of it. */
+static void drain(struct run *run)
+{
+    unsigned token = mqxi_op_enter();
+
+    while (run->held_count > 0)
+        finish(run, true);
+    for (unsigned i = 0; i < 128; i++)
+        finish(run, true);
+    mqxi_op_leave(token);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct input in = {data, size};
+    struct damage_input in = {data, size};
+    struct damage_record record;
+    struct run run = {0};
     char fifo[PATH_MAX];
-    struct mqxi_queue *q;
-    unsigned token;
     int r;
 
-    prepare(&in, fifo);
-    r = mqxi_segment_attach("fuzz", &q);
-    must(r == 0 || r == -EBADMSG, "attach", r);
+    damage_make_bell();
+    damage_build(&in, QUEUE, fifo);
+    r = mqxi_segment_attach(QUEUE, &run.q);
+    damage_must(r == 0 || r == -EBADMSG, "attach", r);
+    while (r == 0 && damage_next(&in, &record))
+        if (record.what & DAMAGE_OPERATION)
+            operate(&run, &record);
+        else
+            damage_do(run.q, &record);
     if (r == 0) {
-        token = mqxi_op_enter();
-        while (in.left > 0)
-            operate(q, &in);
-        mqxi_op_leave(token);
-        mqxi_segment_detach(q);
+        drain(&run);
+        mqxi_segment_detach(run.q);
     }
-    unlink(fifo);
-    mqxi_segment_list(forget, NULL);
+    target_clean(fifo);
+    /* One that another thread let go of stays until the next one is closed. */
+    damage_must(fence_count() <= 4, "segments that are still mapped", fence_count());
     return 0;
 }

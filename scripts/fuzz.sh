@@ -1,13 +1,40 @@
 #!/bin/bash
-# fuzz.sh FUZZER RUNS: run a fuzz target for so many inputs.  What it found
-# lies beside it; inputs that reach new code are where the next round begins.
+# fuzz.sh FUZZER RUNS: run a fuzz target for so many inputs, after those of its corpus in the tree
+# and those that failed before.
+# fuzz.sh FUZZER FILE: run this one input again.
+#
+# Inputs that reach new code are kept beside the target, where the next round begins; so is what it
+# found: a crash, a hang, a leak.  Then the status is not 0.
 
-fuzzer=$1 runs=$2
-corpus=$fuzzer.corpus
-mkdir -p "$corpus"
-MQX_DIR=$(mktemp -d /dev/shm/mqx-fuzz.XXXXXX) || exit 1
+fuzzer=$1 corpus=$1.corpus
+name=$(basename "$fuzzer" _fuzz)
+seeds=$(dirname "$0")/../fuzz/corpus/$name
+MQX_DIR=$(mktemp -d "${MQX_DIR:-/dev/shm}/mqx-fuzz.XXXXXX") || exit 1
 export MQX_DIR
 trap 'rm -rf "$MQX_DIR"' EXIT
 trap 'exit 130' INT TERM
-"$fuzzer" -runs="$runs" -max_len=2048 -len_control=0 -timeout=20 \
-    -artifact_prefix="$fuzzer.found-" -print_final_stats=1 "$corpus"
+
+run() {
+    "$fuzzer" -max_len=2048 -len_control=0 -timeout="${TIMEOUT:-30}" -rss_limit_mb=4096 \
+        -artifact_prefix="$fuzzer.found-" "$@"
+}
+
+if [ -f "$2" ]; then
+    run "$2"
+    exit
+fi
+
+mkdir -p "$corpus"
+[ -d "$seeds" ] || seeds=
+shopt -s nullglob
+again=("$fuzzer".found-*)
+if [ ${#again[@]} -gt 0 ] && ! run "${again[@]}"; then
+    status=1
+else
+    run -runs="$2" -print_final_stats=1 "$corpus" $seeds
+    status=$?
+fi
+[ $status -eq 0 ] && exit
+echo "fuzz.sh: $name failed; to see it again: scripts/fuzz.sh $fuzzer FILE, where FILE is"
+ls -t "$fuzzer".found-* 2>/dev/null | head -n 3 | sed 's/^/    /'
+exit $status

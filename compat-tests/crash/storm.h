@@ -26,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -174,12 +175,13 @@ static inline void storm_options(int argc, char **argv, const struct storm_optio
 
 /* --- queues ---------------------------------------------------------------------------------- */
 
-/* Ours are FIFOs; the kernel's mqd_t is a regular file. */
+/* Ours are FIFOs, whatever the library's fstat says; the kernel's mqd_t is a regular file. */
 static inline bool storm_is_kernel(mqd_t queue)
 {
-    struct stat st;
+    struct statx st;
 
-    return fstat(queue, &st) == 0 && !S_ISFIFO(st.st_mode);
+    return syscall(SYS_statx, queue, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0 &&
+           !S_ISFIFO(st.stx_mode);
 }
 
 /*

@@ -1,0 +1,209 @@
+/*
+ * What is known: the stores that the compiler made of the engine's files.  Those
+ * that were seen to store to shared memory must be killed at and stopped at.
+ * Those that never ran are either among the excused, or a gap: no scenario leads
+ * there.  A store that only ever went to this process's memory is nobody's
+ * business.
+ */
+#include "coverage.h"
+
+#include "../storm.h"
+
+#include <sys/syscall.h>
+
+#define CALLS 512
+
+static struct {
+    unsigned killed, stopped;
+} calls[CALLS];
+
+static const char errno_only[] = "errno, this thread's own";
+
+/* Why a store that never ran need not: by its file, its function, in whose code it is, and what
+ * stands on its source line (each may be NULL: any). */
+static const struct {
+    const char *file, *function, *symbol, *text, *why;
+} excuses[] = {
+    {NULL, NULL, NULL, "MQXI_SYS(", errno_only},
+    {NULL, NULL, NULL, "*out =", "a result"},
+    {NULL, NULL, NULL, "*error =", "a result"},
+    {NULL, NULL, NULL, "*first =", "a result"},
+    {"segment.c", NULL, NULL, "u->", "this process's struct mqxi_unborn"},
+    {"client.c", "wipe_in_child", NULL, NULL, "this process's identities, before Linux 4.14"},
+    {"client.c", "mqxi_client_renew", NULL, NULL, "this process's identities"},
+    {"durable.c", "refresh", NULL, "b->", "this process's struct bell"},
+    {"engine.c", "mqxi_take_abort", NULL, NULL, "only mqxfs gives messages back"},
+    {"segment.c", "mqxi_segment_give", NULL, NULL, "only mqxd and mqxfs make others' queues"},
+    {"wait.c", NULL, NULL, "words[i] =", "on the stack"},
+    {"wait.h", NULL, "mqxi_take", NULL, "only where a slot is damaged"},
+};
+
+void coverage_note(const struct point *last, bool killed)
+{
+    if (last && last->store)
+        *(killed ? &last->store->killed : &last->store->stopped) += 1;
+    if (last && last->call >= 0 && last->call < CALLS)
+        *(killed ? &calls[last->call].killed : &calls[last->call].stopped) += 1;
+}
+
+/* --- excuses ---------------------------------------------------------------------------------- */
+
+/* A line of a source file, without its indentation; "" where it cannot be read. */
+static void read_source(const char *file, unsigned line, char *text, int size)
+{
+    FILE *source = file ? fopen(file, "r") : NULL;
+    size_t blank;
+
+    text[0] = 0;
+    for (unsigned i = 0; source && i < line; i++)
+        if (!fgets(text, size, source))
+            text[0] = 0;
+    if (source)
+        fclose(source);
+    text[strcspn(text, "\n")] = 0;
+    blank = strspn(text, " ");
+    memmove(text, text + blank, strlen(text + blank) + 1);
+}
+
+static bool fits(const char *wanted, const char *is)
+{
+    return !wanted || (is && strcmp(wanted, is) == 0);
+}
+
+static const char *excuse(const struct store *s, const char *text)
+{
+    for (size_t i = 0; i < sizeof excuses / sizeof excuses[0]; i++)
+        if (fits(excuses[i].file, s->file ? stores_name(s->file) : NULL) &&
+            fits(excuses[i].function, s->function) && fits(excuses[i].symbol, s->symbol) &&
+            (!excuses[i].text || strstr(text, excuses[i].text)))
+            return excuses[i].why;
+    return NULL;
+}
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+struct row {
+    const char *file, *function;
+    unsigned known, killed, stopped, never;
+};
+
+static int by_source(const void *a, const void *b)
+{
+    const struct store *x = *(struct store *const *)a, *y = *(struct store *const *)b;
+    int files =
+        strcmp(x->file ? stores_name(x->file) : "~libc", y->file ? stores_name(y->file) : "~libc");
+
+    return files ? files : (x->line > y->line) - (x->line < y->line);
+}
+
+/* The engine's stores, and others' that were shared, in the order of the sources. */
+static struct store **sorted(size_t *n)
+{
+    size_t count;
+    struct store *all = stores_all(&count), **list = malloc((count + 1) * sizeof *list);
+
+    if (!list)
+        storm_die("malloc");
+    *n = 0;
+    for (size_t i = 0; i < count; i++)
+        if (all[i].shared || (all[i].engine && !all[i].private))
+            list[(*n)++] = &all[i];
+    qsort(list, *n, sizeof *list, by_source);
+    return list;
+}
+
+static void print_row(const struct row *row)
+{
+    if (row->known)
+        printf("# %-12s %-32s %6u %9u %10u\n", row->file, row->function, row->known, row->killed,
+               row->stopped);
+}
+
+static bool same_row(const struct row *row, const struct store *s)
+{
+    return row->file && strcmp(row->file, s->file ? stores_name(s->file) : "libc") == 0 &&
+           strcmp(row->function, s->function ? s->function : "memcpy") == 0;
+}
+
+static struct row print_stores(struct store **list, size_t n)
+{
+    struct row row = {0}, sum = {.file = "all", .function = ""};
+
+    printf("# %-12s %-32s %6s %9s %10s\n", "shared", "stores of", "known", "killed at",
+           "stopped at");
+    for (size_t i = 0; i < n; i++) {
+        const struct store *s = list[i];
+
+        if (!s->shared)
+            continue;
+        if (!same_row(&row, s)) {
+            print_row(&row);
+            row = (struct row){.file = s->file ? stores_name(s->file) : "libc",
+                               .function = s->function ? s->function : "memcpy"};
+        }
+        row.known++, sum.known++;
+        row.killed += s->killed > 0, sum.killed += s->killed > 0;
+        row.stopped += s->stopped > 0, sum.stopped += s->stopped > 0;
+    }
+    print_row(&row);
+    print_row(&sum);
+    return sum;
+}
+
+static void print_calls(void)
+{
+    unsigned kinds = 0, killed = 0, stopped = 0;
+
+    for (int i = 0; i < CALLS; i++) {
+        kinds += calls[i].killed || calls[i].stopped;
+        killed += calls[i].killed > 0;
+        stopped += calls[i].stopped > 0;
+    }
+    printf("# system calls of %u kinds, killed after %u of them, stopped after %u\n", kinds, killed,
+           stopped);
+}
+
+/* Stores that never ran.  Returns how many have no excuse. */
+static unsigned print_never(struct store **list, size_t n)
+{
+    unsigned gaps = 0, excused = 0;
+    char text[300];
+
+    for (size_t i = 0; i < n; i++) {
+        const struct store *s = list[i];
+        const char *why;
+
+        if (s->shared)
+            continue;
+        read_source(s->file, s->line, text, sizeof text);
+        why = excuse(s, text);
+        excused += why != NULL;
+        gaps += why == NULL;
+        if (why != errno_only)
+            printf("# never run: %s:%u %s in %s: %s (%s)\n", s->file ? stores_name(s->file) : "?",
+                   s->line, s->function ? s->function : "?", s->symbol, text,
+                   why ? why : "NO SCENARIO LEADS THERE");
+    }
+    printf(
+        "# never run: %u in all that have an excuse (those of errno are not shown), %u without\n",
+        excused, gaps);
+    return gaps;
+}
+
+bool coverage_print(bool whole)
+{
+    size_t n;
+    struct store **list = sorted(&n);
+    struct row sum = print_stores(list, n);
+    unsigned gaps;
+
+    print_calls();
+    gaps = print_never(list, n);
+    for (size_t i = 0; whole && i < n; i++)
+        if (list[i]->shared && (!list[i]->killed || !list[i]->stopped))
+            printf("# not %s at: %s:%u %s\n", list[i]->killed ? "stopped" : "killed",
+                   list[i]->file ? stores_name(list[i]->file) : "libc", list[i]->line,
+                   list[i]->function ? list[i]->function : "");
+    free(list);
+    return gaps == 0 && sum.known > 0 && sum.killed == sum.known && sum.stopped == sum.known;
+}

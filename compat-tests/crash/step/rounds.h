@@ -1,0 +1,29 @@
+/* A scenario, again and again: each time a process is killed or stopped at another instruction. */
+#ifndef STEP_ROUNDS_H
+#define STEP_ROUNDS_H
+
+#include "scenarios.h"
+
+enum mode {
+    KILLED,
+    REFILLED, /* stopped; meanwhile the queue was emptied, filled, emptied, and has new messages */
+    ADDED,    /* stopped; meanwhile it was filled */
+    EMPTIED,  /* stopped; meanwhile it was emptied */
+    TURNED,   /* stopped; meanwhile all messages were replaced, and it was never empty, nor full */
+    MODES
+};
+
+struct tally {
+    uint64_t killed, stopped, instructions;
+};
+
+/* What others can see is a small part of the instructions: looked at more often. */
+uint64_t effects_stride(uint64_t stride);
+
+void rounds_init(bool kernel);
+/* stride: look at every Nth position only, the first by chance.  False: the kernel's queues cannot
+ * do this. */
+bool rounds_run(const struct scenario *scenario, uint64_t stride, uint64_t *chance,
+                struct tally *tally);
+
+#endif

@@ -1,0 +1,221 @@
+/*
+ * Limits of memory: of address space, of private data, of locked memory, of a
+ * control group.  mq_open says ENOMEM and leaves nothing behind; a queue that is
+ * open works on without more of any; a child that cannot begin says ENOMEM and
+ * can as soon as there is memory; who is killed for want of memory takes nothing
+ * with him.
+ */
+#include "resources.h"
+
+static void limit(int resource, rlim_t value)
+{
+    struct rlimit r;
+
+    must_work(getrlimit((__rlimit_resource_t)resource, &r), "getrlimit");
+    r.rlim_cur = value < r.rlim_max ? value : r.rlim_max;
+    must_work(setrlimit((__rlimit_resource_t)resource, &r), "setrlimit");
+}
+
+/* A line of /proc/self/status, in bytes. */
+static rlim_t status(const char *key)
+{
+    FILE *f = fopen("/proc/self/status", "re");
+    unsigned long kib = 0;
+    char line[200];
+
+    must(f != NULL, "/proc/self/status: %s", strerror(errno));
+    while (fgets(line, sizeof(line), f))
+        if (strncmp(line, key, strlen(key)) == 0)
+            sscanf(line + strlen(key), ": %lu", &kib);
+    fclose(f);
+    return (rlim_t)kib * 1024;
+}
+
+/* --- address space and private data -------------------------------------------------------------
+ */
+
+struct limited {
+    mqd_t q;
+    int resource;
+};
+
+static void begin_without_memory(void *arg)
+{
+    struct limited *l = arg;
+
+    if (send_numbered(l->q, 0, 64) == 0) { /* what it needs was mapped before the fork */
+        must(receive_numbered(l->q, 0, 64), "no message");
+        return;
+    }
+    must(errno == ENOMEM, "a child's first mq_send: %s", strerror(errno));
+    must_fail(mq_receive(l->q, (char[9000]){0}, 9000, NULL), ENOMEM, "a child's first mq_receive");
+    limit(l->resource, RLIM_INFINITY);
+    use_queue(l->q);
+}
+
+/* With nothing more than what it has: what is open works, grows, takes large messages. */
+static void go_on(struct limited *l)
+{
+    long kept = files(), fds = open_descriptors(), maps = mappings("/queues/");
+    mqd_t q;
+
+    limit(l->resource, 1); /* 0 stands for no limit of data, where the hard one is infinite */
+    for (int i = 0; i < 20; i++) {
+        q = open_queue("/new", O_CREAT | O_RDWR, 1000, 100000);
+        must(q == -1 && errno == ENOMEM, "creating a queue: %s",
+             q == -1 ? strerror(errno) : "works");
+        q = mq_open("/q", O_RDWR);
+        must(q == -1 && errno == ENOMEM, "opening a queue: %s",
+             q == -1 ? strerror(errno) : "works");
+    }
+    use_queue(l->q);
+    in_child(begin_without_memory, l, "a child without memory");
+    limit(l->resource, RLIM_INFINITY);
+    must(files() == kept, "%ld files, then %ld", kept, files());
+    must(open_descriptors() == fds, "%ld descriptors, then %ld", fds, open_descriptors());
+    must(mappings("/queues/") == maps, "%ld queues mapped, then %ld", maps, mappings("/queues/"));
+    must_work(q = open_queue("/new", O_CREAT | O_RDWR | O_NONBLOCK, 10, 64), "creating a queue");
+    use_queue(q);
+}
+
+static void address_space(void)
+{
+    struct limited l = {new_queue("/q", 500, 9000), RLIMIT_AS};
+
+    go_on(&l);
+}
+
+static void private_data(void)
+{
+    struct limited l = {new_queue("/q", 500, 9000), RLIMIT_DATA};
+
+    go_on(&l);
+}
+
+/* Address space for some queues, but not for another one. */
+static void too_large_a_queue(void)
+{
+    mqd_t q;
+
+    limit(RLIMIT_AS, status("VmSize") + (64 << 20));
+    must_fail(open_queue("/large", O_CREAT | O_RDWR, 10000, 10000), ENOMEM, "a queue of 100 MB");
+    must(files() == 0, "%ld files left", files());
+    q = new_queue("/small", 1000, 10000);
+    use_queue(q);
+}
+
+/* --- locked memory ------------------------------------------------------------------------------
+ */
+
+/* A program that locks all its memory, as those do that must answer in time. */
+static void locked(void)
+{
+    mqd_t q;
+
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+        skip("mlockall: %s", strerror(errno));
+    q = new_queue("/q", 300, 5000);
+    use_queue(q);
+    use_queue(q);
+}
+
+/* The same without the right to lock as much. */
+static void not_to_be_locked(void)
+{
+    mqd_t q;
+
+    if (geteuid() != 0)
+        skip("needs root, to begin with");
+    must_work(setresgid(NOBODY, NOBODY, NOBODY), "setgid");
+    must_work(setresuid(NOBODY, NOBODY, NOBODY), "setuid");
+    q = new_queue("/q", 10, 64);
+    limit(RLIMIT_MEMLOCK, status("VmSize") + (1 << 20));
+    must_work(mlockall(MCL_CURRENT | MCL_FUTURE), "mlockall");
+    must_fail(open_queue("/large", O_CREAT | O_RDWR, 1000, 10000), ENOMEM, "a queue of 10 MB");
+    must(files() == 2, "%ld files", files());
+    use_queue(q);
+    q = mq_open("/q", O_RDWR | O_NONBLOCK);
+    must_work(q, "mq_open of a small queue");
+    use_queue(q);
+}
+
+/* --- a control group ----------------------------------------------------------------------------
+ */
+
+static char group[PATH_MAX];
+
+static bool write_to(const char *file, const char *text)
+{
+    char path[PATH_MAX + 64];
+    int fd;
+    bool done;
+
+    snprintf(path, sizeof(path), "%s/%s", group, file);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    done = fd >= 0 && write(fd, text, strlen(text)) > 0;
+    close(fd);
+    return done;
+}
+
+/* A group of 8 MiB, of the older or the newer kind. */
+static bool make_group(void)
+{
+    static const char *const places[] = {"/sys/fs/cgroup/memory", "/sys/fs/cgroup"};
+    static const char *const limits[] = {"memory.limit_in_bytes", "memory.max"};
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(group, sizeof(group), "%s/mqx-test-%d", places[i], (int)getpid());
+        if (mkdir(group, 0755) == 0 && write_to(limits[i], "8388608"))
+            return true;
+        rmdir(group);
+    }
+    return false;
+}
+
+#define LARGE 60000
+
+/* Sends in a group without memory until it fails, or is killed for it; then another receives. */
+static void a_group_without_memory(void)
+{
+    _Atomic long *sent = shared_memory(sizeof(*sent));
+    mqd_t q = new_queue("/q", 1000, LARGE);
+    pid_t child;
+    int status;
+    long came = 0;
+
+    if (!make_group())
+        skip("no control group of memory can be made: %s", strerror(errno));
+    child = fork_child();
+    if (child == 0) {
+        if (!write_to("cgroup.procs", "0"))
+            _exit(77);
+        while (send_numbered(q, *sent, LARGE) == 0)
+            ++*sent;
+        must(errno == ENOMEM || errno == ENOSPC, "mq_send: %s", strerror(errno));
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    for (int i = 0; i < 1000 && rmdir(group) != 0; i++) /* its last process may take a moment */
+        nap(10000);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        skip("the control group cannot be entered");
+    must(status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL), "status %#x",
+         (unsigned)status);
+    must(*sent > 20 && *sent < 200, "%ld messages of 60 KB in 8 MiB", (long)*sent);
+    while (receive_numbered(q, came, LARGE))
+        came++;
+    must(came == *sent || (status != 0 && came == *sent + 1), "%ld messages sent, %ld came",
+         (long)*sent, came);
+    printf("# %ld messages, then %s\n", came, status == 0 ? "an error" : "killed");
+    use_queue(q);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        CASE(address_space), CASE(private_data),     CASE(too_large_a_queue),
+        CASE(locked),        CASE(not_to_be_locked), CASE(a_group_without_memory),
+    };
+
+    return run_cases(cases, sizeof(cases) / sizeof(*cases), argc, argv);
+}

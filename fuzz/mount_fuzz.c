@@ -1,0 +1,386 @@
+/*
+ * mqxfs with a damaged queue in its mount: every request is answered, once, with
+ * what a damaged queue allows, or waits and can be interrupted; and a healthy
+ * queue beside it is served all the time.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attached.h"
+#include "bridge.h"
+#include "damage.h"
+#include "engine.h"
+#include "fake_fuse.h"
+#include "fence.h"
+#include "file.h"
+#include "names.h"
+#include "node.h"
+#include "parked.h"
+#include "target.h"
+#include "thread.h"
+
+#define DAMAGED "fuzz"
+#define WELL    "well" /* has messages 1, 2, 3, ... */
+#define FILES   4
+#define WAITING 8
+
+struct open_file {
+    fuse_ino_t node;
+    struct fuse_file_info info; /* fh 0: not open */
+};
+
+struct run {
+    struct mqxi_queue *damaged; /* as its owner has it */
+    char fifo[2][PATH_MAX];
+    struct open_file file[FILES];
+    struct fuse_req *waiting[WAITING]; /* for their answers */
+    uint32_t sent, received;           /* messages of the healthy queue */
+};
+
+static char bytes[MQXI_PAGE * 4];
+
+/* Of a request that had to be answered at once: its error. */
+static int answered(const struct fuse_req *r, const char *what)
+{
+    damage_must(r->answered, what, -1);
+    return -r->error;
+}
+
+static fuse_ino_t look_up(const char *name)
+{
+    struct fuse_req r = fake_request();
+    int e;
+
+    mqxfs_ops.lookup(&r, FUSE_ROOT_ID, name);
+    e = answered(&r, "lookup");
+    damage_must(damage_may(e, -ENOENT), "lookup", e);
+    return e == 0 ? r.entry.ino : 0;
+}
+
+static void forget(fuse_ino_t node)
+{
+    struct fuse_req r = fake_request();
+
+    mqxfs_ops.forget(&r, node, 1);
+    answered(&r, "forget");
+}
+
+/* --- the healthy queue -------------------------------------------------------------------------- */
+
+static struct fuse_file_info open_well(fuse_ino_t *node)
+{
+    struct fuse_req r = fake_request();
+    struct fuse_file_info info = {.flags = O_RDWR | O_NONBLOCK, .lock_owner = 1};
+
+    *node = look_up(WELL);
+    damage_must(*node != 0, "look the healthy queue up", 0);
+    mqxfs_ops.open(&r, *node, &info);
+    damage_must(answered(&r, "open") == 0, "open the healthy queue", r.error);
+    info.fh = r.file.fh;
+    return info;
+}
+
+static void close_well(fuse_ino_t node, struct fuse_file_info *info)
+{
+    struct fuse_req r = fake_request();
+
+    mqxfs_ops.release(&r, node, info);
+    answered(&r, "release");
+    forget(node);
+}
+
+/* Write a message, or read one. */
+static void serve_well(struct run *run)
+{
+    struct fuse_req w = fake_request(), r = fake_request();
+    uint32_t number = run->sent + 1;
+    fuse_ino_t node;
+    struct fuse_file_info info = open_well(&node);
+
+    if (run->sent - run->received < 3) {
+        mqxfs_ops.write(&w, node, (const char *)&number, sizeof(number), 0, &info);
+        damage_must(answered(&w, "write") == 0 && w.bytes == sizeof(number),
+                    "write to the healthy queue", w.error);
+        run->sent++;
+    }
+    if (number % 2 == 0 || run->sent - run->received >= 3) {
+        mqxfs_ops.read(&r, node, 64, 0, &info);
+        damage_must(answered(&r, "read") == 0 && r.bytes == sizeof(number),
+                    "read from the healthy queue", r.error);
+        run->received++;
+        damage_must(memcmp(r.data, &run->received, sizeof(number)) == 0, "its message", number);
+    }
+    close_well(node, &info);
+}
+
+/* --- the damaged one ---------------------------------------------------------------------------- */
+
+static void open_file(struct run *run, const struct damage_record *d)
+{
+    struct open_file *f = &run->file[d->region % FILES];
+    struct fuse_req r = fake_request();
+    int e;
+
+    if (f->info.fh)
+        return;
+    f->node = look_up(DAMAGED);
+    if (!f->node)
+        return;
+    f->info = (struct fuse_file_info){.flags = O_RDWR, .lock_owner = 1};
+    mqxfs_ops.open(&r, f->node, &f->info);
+    e = answered(&r, "open");
+    damage_must(damage_may(e, -ESTALE) || e == -ESRCH, "open", e);
+    f->info.fh = e == 0 ? r.file.fh : 0;
+    if (e < 0)
+        forget(f->node);
+}
+
+static void close_file(struct run *run, struct open_file *f)
+{
+    struct fuse_req r = fake_request();
+
+    if (!f->info.fh)
+        return;
+    /* The kernel releases a file when no request uses it. */
+    for (int i = 0; i < WAITING; i++)
+        if (run->waiting[i])
+            fake_interrupt(run->waiting[i]);
+    mqxfs_ops.release(&r, f->node, &f->info);
+    damage_must(answered(&r, "release") == 0, "release", r.error);
+    forget(f->node);
+    f->info.fh = 0;
+}
+
+static void check_transfer(struct fuse_req *r)
+{
+    int e = -r->error;
+
+    damage_must(damage_may(e, -EAGAIN) || e == -EINTR || e == -ENOSPC || e == -EMSGSIZE ||
+                    e == -ENOTCONN,
+                "read or write", e);
+    free(r);
+}
+
+static void collect_answers(struct run *run)
+{
+    for (int i = 0; i < WAITING; i++)
+        if (run->waiting[i] && run->waiting[i]->answered) {
+            check_transfer(run->waiting[i]);
+            run->waiting[i] = NULL;
+        }
+}
+
+static void transfer(struct run *run, const struct damage_record *d, bool write)
+{
+    struct open_file *f = &run->file[d->region % FILES];
+    struct fuse_file_info info = f->info;
+    int i = 0;
+
+    while (i < WAITING && run->waiting[i])
+        i++;
+    if (!f->info.fh || i == WAITING)
+        return;
+    run->waiting[i] = malloc(sizeof(struct fuse_req));
+    damage_must(run->waiting[i] != NULL, "memory", 0);
+    *run->waiting[i] = fake_request();
+    run->waiting[i]->refuse = d->region & 32;
+    info.flags |= d->region & 64 ? O_NONBLOCK : 0;
+    if (write)
+        mqxfs_ops.write(run->waiting[i], f->node, bytes, d->value % 10000, 0, &info);
+    else
+        mqxfs_ops.read(run->waiting[i], f->node, d->value % 10000, d->offset % 3 ? 0 : d->offset,
+                       &info);
+}
+
+static void attributes(const struct damage_record *d)
+{
+    struct fuse_req r = fake_request(), s = fake_request();
+    struct stat want = {.st_mode = d->offset};
+    fuse_ino_t node = look_up(DAMAGED);
+    int e;
+
+    if (!node)
+        return;
+    mqxfs_ops.getattr(&r, node, NULL);
+    e = answered(&r, "getattr");
+    damage_must(damage_may(e, -ESTALE), "getattr", e);
+    damage_must(r.entry.attr.st_size >= 0, "size", r.entry.attr.st_size);
+    mqxfs_ops.setattr(&s, node, &want, FUSE_SET_ATTR_MODE, NULL);
+    e = answered(&s, "setattr");
+    damage_must(damage_may(e, -ESTALE), "setattr", e);
+    forget(node);
+}
+
+static void list(void)
+{
+    struct fuse_req o = fake_request(), r = fake_request(), c = fake_request();
+    struct fuse_file_info info = {0};
+
+    mqxfs_ops.opendir(&o, FUSE_ROOT_ID, &info);
+    damage_must(answered(&o, "opendir") == 0, "opendir", o.error);
+    mqxfs_ops.readdir(&r, FUSE_ROOT_ID, 4096, 0, &info);
+    damage_must(answered(&r, "readdir") == 0 && r.bytes > 0, "readdir", r.error);
+    mqxfs_ops.releasedir(&c, FUSE_ROOT_ID, &info);
+    damage_must(answered(&c, "releasedir") == 0, "releasedir", c.error);
+}
+
+static void unlink_it(void)
+{
+    struct fuse_req r = fake_request();
+    int e;
+
+    mqxfs_ops.unlink(&r, FUSE_ROOT_ID, DAMAGED);
+    e = answered(&r, "unlink");
+    damage_must(e == 0 || e == -ENOENT, "unlink", e);
+}
+
+/* Its owner goes on. */
+static void use_directly(const struct run *run, const struct damage_record *d)
+{
+    struct mqxi_queue *q = run->damaged;
+    unsigned token = mqxi_op_enter();
+    struct mqxi_taken t;
+
+    if (d->value % 2)
+        mqxi_put(q, bytes, (uint32_t)d->value % (q->layout.msgsize + 1), d->offset % 32768u, 0,
+                 NULL, NULL);
+    else if (mqxi_take(q, &t) == 0)
+        mqxi_take_commit(q, &t);
+    mqxi_op_leave(token);
+}
+
+static void truncate_it(const struct run *run, uint64_t size)
+{
+    char path[PATH_MAX];
+
+    mqxi_path(MQXI_QUEUES, DAMAGED, path);
+    damage_must(truncate(path, (off_t)(size % run->damaged->layout.size)) == 0 || errno == ENOENT,
+                "truncate", errno);
+}
+
+/* --- mqxfs -------------------------------------------------------------------------------------- */
+
+/* What the event loop does between two requests. */
+static void turn(void)
+{
+    bridge_collect(parked_fired);
+    parked_serve_due();
+}
+
+static void operate(struct run *run, const struct damage_record *d)
+{
+    switch (d->what % 16) {
+    case 0:
+        open_file(run, d);
+        break;
+    case 1:
+        close_file(run, &run->file[d->region % FILES]);
+        break;
+    case 2:
+    case 3:
+    case 4:
+        transfer(run, d, false);
+        break;
+    case 5:
+    case 6:
+    case 7:
+        transfer(run, d, true);
+        break;
+    case 8:
+        attributes(d);
+        break;
+    case 9:
+        list();
+        break;
+    case 10:
+        parked_tick();
+        attached_sweep();
+        break;
+    case 11:
+        serve_well(run);
+        break;
+    case 12:
+        if (run->waiting[d->region % WAITING])
+            fake_interrupt(run->waiting[d->region % WAITING]);
+        break;
+    case 13:
+        if (d->region == 77)
+            truncate_it(run, d->value);
+        else if (d->region == 78)
+            unlink_it();
+        break;
+    default:
+        use_directly(run, d);
+    }
+    turn();
+    collect_answers(run);
+}
+
+/* ------------------------------------------------------------------------------------------------ */
+
+static void begin(struct run *run, struct damage_input *in)
+{
+    static const struct mqxi_attr attr = {10, 64, 0600, MQXI_DURABLE_OFF};
+    static struct fuse_conn_info connection = {.max_write = 131072};
+    static bool begun;
+
+    if (!begun) {
+        mqxfs_ops.init(NULL, &connection);
+        damage_must(bridge_start() >= 0, "bridge", errno);
+        begun = true;
+    }
+    damage_make_bell();
+    damage_fill(&attr, 0, WELL, run->fifo[0]);
+    damage_build(in, DAMAGED, run->fifo[1]);
+    if (mqxi_segment_attach(DAMAGED, &run->damaged) < 0)
+        run->damaged = NULL;
+    attached_repair_all();
+}
+
+/* All is let go of: the bridge's threads do that when they find out. */
+static void end(struct run *run)
+{
+    for (int i = 0; i < FILES; i++)
+        close_file(run, &run->file[i]);
+    parked_refuse_all(ENOTCONN);
+    collect_answers(run);
+    for (int i = 0; i < WAITING; i++)
+        damage_must(run->waiting[i] == NULL, "a request that was never answered", i);
+    damage_must(parked_count() == 0, "requests that still wait", parked_count());
+    parked_serve_due();
+    node_forget_all();
+    attached_detach_all();
+    if (run->damaged)
+        mqxi_segment_detach(run->damaged);
+    target_clean(run->fifo[0]);
+    target_clean(run->fifo[1]);
+    for (int i = 0; fence_count() > 0; i++) {
+        damage_must(i < 100000, "segments that are still mapped", fence_count());
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct damage_input in = {data, size};
+    struct damage_record record;
+    struct run run = {0};
+
+    begin(&run, &in);
+    /* What is unreadable is looked at all the same. */
+    attributes(&(struct damage_record){0});
+    list();
+    while (run.damaged && damage_next(&in, &record))
+        if (record.what & DAMAGE_OPERATION)
+            operate(&run, &record);
+        else
+            damage_do(run.damaged, &record);
+    serve_well(&run);
+    serve_well(&run);
+    end(&run);
+    return 0;
+}
