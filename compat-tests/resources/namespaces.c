@@ -58,7 +58,7 @@ static void play(struct player *me)
     for (;; nap(50)) {
         long r = -1;
 
-        switch (me->command) {
+        switch ((enum command)me->command) {
         case NONE:
             continue;
         case OPEN:
