@@ -47,14 +47,22 @@ enum { TINY, INLINE, OVERFLOW, LARGE };
 static const char *directory;
 static unsigned written;
 
-/* Operations of every target: `what` counts modulo 16. */
-static void write_operations(FILE *f)
+/* An operation; `what` counts modulo 16 in every target. */
+static struct damage_record operation(unsigned what, unsigned region, unsigned offset,
+                                      uint64_t value)
+{
+    return (struct damage_record){.what = (uint8_t)(DAMAGE_OPERATION | what),
+                                  .region = (uint8_t)region,
+                                  .offset = (uint16_t)offset,
+                                  .value = value};
+}
+
+/* Each once, with different arguments.  Region 77: what ends a queue is done, too. */
+static void write_operations(FILE *f, bool end)
 {
     for (unsigned i = 0; i < 16; i++) {
-        struct damage_record r = {.what = (uint8_t)(DAMAGE_OPERATION | i),
-                                  .region = (uint8_t)(i % 2 ? 15 : 28), /* with and without poll, notify, ... */
-                                  .offset = (uint16_t)(i * 7),
-                                  .value = i * 13};
+        struct damage_record r =
+            operation(i, end ? 77 : i % 2 ? 15 : 28, i * 7, end ? i / 4 * MQXI_PAGE : i * 13);
 
         fwrite(&r, sizeof(r), 1, f);
     }
@@ -76,7 +84,9 @@ static void seed(const char *name, uint8_t shape, uint8_t messages, const struct
     fwrite(&head, sizeof(head), 1, f);
     fwrite(r, sizeof(*r), records, f);
     if (records == 1) /* some of them mend what several lies agree on */
-        write_operations(f);
+        write_operations(f, false);
+    if (strncmp(name, "end", 3) == 0)
+        write_operations(f, true);
     if (fclose(f) != 0)
         exit(1);
     written++;
@@ -208,6 +218,37 @@ static void agreed(void)
     }
 }
 
+/* A leaf shows a key that is smaller than all, with a slot that is not below it: whoever refreshes
+ * that slot's path does not come by. */
+static void loop(void)
+{
+    struct mqxi_attr attr = damage_shape(SHAPE(TREE2, TINY, 0));
+    struct damage_record r[4];
+    struct mqxi_layout l;
+
+    if (mqxi_layout(attr.maxmsg, attr.msgsize, &l) < 0)
+        exit(1);
+    for (unsigned level = 0; level < 2; level++) {
+        size_t at = l.level[level] - l.tree;
+
+        r[2 * level] = record(DAMAGE_WORD, DAMAGE_TREE, at, 5);
+        r[2 * level + 1] = record(DAMAGE_WORD, DAMAGE_TREE, at + 8, 97);
+    }
+    seed("tree-loop", SHAPE(TREE2, TINY, 0), 99, r, 4);
+}
+
+/* In mqxfs: empty writes to a full queue wait, and are interrupted, or there is room. */
+static void parked(void)
+{
+    const struct damage_record r[] = {
+        operation(0, 0, 0, 0), operation(5, 0, 0, 0),  operation(5, 0, 0, 0),
+        operation(5, 0, 0, 9), operation(12, 1, 0, 0), operation(14, 0, 0, 2),
+        operation(14, 0, 0, 2), operation(1, 0, 0, 0),
+    };
+
+    seed("parked", SHAPE(ONE, INLINE, 0), 1, r, LENGTH(r));
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -223,6 +264,10 @@ int main(int argc, char **argv)
     nodes();
     slots();
     agreed();
+    loop();
+    parked();
+    for (unsigned i = 0; i < 3; i++)
+        one("end", i, SHAPE(TREE2, LARGE, i), 80, record(DAMAGE_FLIP, 0, 0, 0));
     for (unsigned i = 0; i < 9; i++)
         one("bell", i, SHAPE(THREE, TINY, 1), 3,
             record(DAMAGE_ANYWHERE, DAMAGE_BELL, i < 6 ? 8 * i : 8 * 0xff00u, 4095 * (i - 5)));

@@ -8,8 +8,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "damage.h"
 #include "durable.h"
@@ -156,13 +159,27 @@ static void receive_posix(mqd_t mq, size_t msgsize)
     damage_must(prio < MQXI_PRIO_MAX, "priority received", prio);
 }
 
-/* What a damaged queue shows a poller is any of what there is. */
+/* What a damaged queue shows a poller, and whom it notifies, is any of what there is. */
 static void poll_posix(mqd_t mq)
 {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT};
     struct pollfd p = {.fd = mq, .events = POLLIN | POLLOUT};
-    int n = poll(&p, 1, 0);
+    int n = poll(&p, 1, 0), e = epoll_create1(EPOLL_CLOEXEC);
 
     damage_must(n == 0 || n == 1, "poll", n);
+    damage_must(e >= 0 && epoll_ctl(e, EPOLL_CTL_ADD, mq, &event) == 0, "epoll_ctl", errno);
+    n = epoll_wait(e, &event, 1, 0);
+    damage_must(n == 0 || n == 1, "epoll_wait", n);
+    close(e);
+}
+
+static void notify_posix(mqd_t mq, uint64_t how)
+{
+    struct sigevent event = {.sigev_notify = how % 2 ? SIGEV_NONE : SIGEV_SIGNAL,
+                             .sigev_signo = SIGURG}; /* ignored */
+    int r = mqx_notify(mq, how % 4 == 3 ? NULL : &event) < 0 ? -errno : 0;
+
+    damage_must(damage_may(r, -EBUSY) || r == -EAGAIN, "mq_notify", r);
 }
 
 static void posix(struct run *run, const struct damage_record *d)
@@ -179,6 +196,8 @@ static void posix(struct run *run, const struct damage_record *d)
                 r);
     if (d->region & 8)
         poll_posix(mq);
+    if (d->region & 16)
+        notify_posix(mq, d->value);
     if (d->region & 2)
         send_posix(run, mq, (size_t)attr.mq_msgsize, d);
     if (d->region & 4)

@@ -14,15 +14,18 @@ void mqxi_bell_check(struct mqxi_queue *q);
 
 /*
  * Somebody will wait for the queue's readiness, through its FIFO, within the next
- * seconds: from now on the FIFO shows readiness that begins; and shows now what
- * is.  0 or -errno: readiness may then be late.  Async-signal-safe.
+ * seconds: from now on the FIFO shows readiness that begins; and now what is,
+ * unless nobody had it open since it last did.  0 or -errno: readiness may then be
+ * late.  Async-signal-safe.
  */
 int mqxi_bell_arm(struct mqxi_queue *q);
 /* For ever, and also what these MQXI_TELLS_* say. */
 int mqxi_bell_watch(struct mqxi_queue *q, uint32_t tells);
-/* The FIFO showed what is not so. */
+/* The FIFO does not show what is so, whatever the queue says of it. */
 int mqxi_bell_adjust(struct mqxi_queue *q);
 
+/* What a FIFO shows: MQXI_CAN_*.  fd: any descriptor of it. */
+unsigned mqxi_bell_shown(int fd);
 /* Is this descriptor one of the queue's FIFO? */
 bool mqxi_bell_is(const struct mqxi_queue *q, int fd);
 

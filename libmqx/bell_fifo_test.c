@@ -322,7 +322,7 @@ static void forgotten(void)
     close(fd);
     fd = open_fifo(q);
     IS(shows(fd), SEND);
-    IS(mqxi_bell_watch(q, 0), 0);
+    IS(mqxi_bell_adjust(q), 0);
     IS(shows(fd), RECEIVE);
 }
 

@@ -61,27 +61,39 @@ static int fill(struct mqxi_queue *q, uint32_t slot, const void *data, uint32_t 
     return 0;
 }
 
-/* Higher for lower priorities. */
-static uint32_t rank_of(uint64_t key)
+/* A priority's place: the higher, the lower the priority. */
+static uint32_t rank_of(uint32_t prio)
 {
-    return (uint32_t)(key >> MQXI_SEQ_BITS);
+    return MQXI_PRIO_MAX - 1 - prio;
 }
 
-static void note_lowest(_Atomic uint32_t *lowest, uint32_t rank)
+/* A message of this rank is about to take its sequence. */
+static void note_lowest(struct mqxi_queue *q, uint32_t rank)
 {
-    uint32_t seen = atomic_load_explicit(lowest, memory_order_relaxed);
+    uint32_t seen = atomic_load_explicit(&q->header->lowest, memory_order_relaxed);
 
-    while (seen < rank && !atomic_compare_exchange_weak(lowest, &seen, rank))
+    while (seen < rank && !atomic_compare_exchange_weak(&q->header->lowest, &seen, rank))
         ;
+}
+
+/* A message of this rank is there: see look.  After a full barrier, so that a lower one which had
+ * its sequence before ours could be seen is noted by now.  Where all have one priority, nobody
+ * writes. */
+static void note_urgent(struct mqxi_queue *q, uint32_t rank)
+{
+    if (rank < atomic_load_explicit(&q->header->lowest, memory_order_relaxed))
+        atomic_fetch_add_explicit(&q->header->urgent, 1, memory_order_seq_cst);
 }
 
 /* Make a filled slot a message.  Returns its key, or 0 if the segment is damaged. */
 static uint64_t publish(struct mqxi_queue *q, uint32_t slot, uint32_t prio, struct mqxi_sent *sent)
 {
     struct mqxi_header *h = q->header;
-    uint64_t sequence = atomic_fetch_add_explicit(&h->sequence, 1, memory_order_seq_cst) + 1;
-    uint64_t key = (uint64_t)(MQXI_PRIO_MAX - 1 - prio) << MQXI_SEQ_BITS | sequence;
+    uint64_t sequence, key;
 
+    note_lowest(q, rank_of(prio));
+    sequence = atomic_fetch_add_explicit(&h->sequence, 1, memory_order_seq_cst) + 1;
+    key = (uint64_t)rank_of(prio) << MQXI_SEQ_BITS | sequence;
     if (sequence >= MQXI_SEQ_MAX)
         return 0;
     mqxi_slot(q, slot)->key = key;
@@ -122,6 +134,7 @@ static int announce(struct mqxi_queue *q, uint32_t slot, uint64_t key, uint64_t 
     if (sent_ns)
         atomic_store_explicit(&h->last_send_ns, sent_ns, memory_order_relaxed);
     woken = mqxi_event_signal(&h->recv_event, false);
+    note_urgent(q, rank_of(mqxi_key_prio(key)));
     /* After the bump, a full barrier: who sets a bit and then looks at the queue sees the message,
      * or we see the bit. */
     if (__builtin_expect(atomic_load(&h->put_tells) != 0, 0))
@@ -226,18 +239,24 @@ static uint64_t known_sequence(struct mqxi_queue *q, uint64_t found)
 }
 
 /*
- * Find the first message, so that what was sent before it in the order of the
- * queue is not passed over: while we look, a message of higher priority may go
- * into a slot that we had passed, and after it another into one that we then
- * see.  What we found is right if its sequence was taken before we began to
- * look: then whatever we missed was sent at the same time, and may come after
- * it.  So we look a second time, unless this process knows from before that the
- * sequence was taken; what is found again is right.
+ * Find the message that is first at one moment while we look, though we see one
+ * slot after the other.  While we look,
+ *  - a message may go into a slot that we had passed, and after it another, of
+ *    lower priority, into one that we then see.  So what we found is right only if
+ *    its sequence was taken before we began to look.  Else we look a second time,
+ *    unless this process knows from before that the sequence was taken;
+ *  - a message of higher priority may go into a slot that we had passed, and then
+ *    somebody takes another such out of one that we have yet to see: there was
+ *    one all the time, and we saw none.  So no such message may have arrived
+ *    (urgent), or we look again.
+ * Then whatever goes before what we found was gone when we looked at its slot, or
+ * its send is still under way, and may count as coming later.
  *
  * Nothing: that is right if no message arrived while we looked.
  *
  * The senders' own cache lines, which they keep changing, are looked at only
- * where that pays: when a backlog shows, then once for all of it.
+ * where that pays: when a backlog shows, then once for all of it.  Where all
+ * messages have the same priority, nobody writes to urgent.
  */
 static int look(struct mqxi_queue *q, struct mqxi_first *first, uint32_t *seen)
 {
@@ -245,6 +264,7 @@ static int look(struct mqxi_queue *q, struct mqxi_first *first, uint32_t *seen)
     bool asked = false;
 
     for (int i = 0; i < MQXI_TRIES; i++) {
+        uint32_t urgent = atomic_load_explicit(&q->header->urgent, memory_order_acquire);
         int r = find_first(q, first);
 
         if (r < 0)
@@ -261,7 +281,8 @@ static int look(struct mqxi_queue *q, struct mqxi_first *first, uint32_t *seen)
             *seen = arrived;
             continue;
         }
-        if ((first->key & MQXI_SEQ_MAX) <= newest)
+        if ((first->key & MQXI_SEQ_MAX) <= newest &&
+            atomic_load_explicit(&q->header->urgent, memory_order_relaxed) == urgent)
             return 0;
         newest = known_sequence(q, first->key & MQXI_SEQ_MAX);
     }

@@ -80,8 +80,7 @@ static bool keep_promise(struct mqxi_queue *q, const struct mqxi_sent *sent, int
         return true;
     /* Nobody slept, but it is gone: its receiver was blocked, and just had a look around.  But he
      * may have been woken for another message, and left that one. */
-    if (atomic_load(&q->ctl[sent->slot]) != sent->key &&
-        !mqxi_notify_stranded(q, &slot, &key))
+    if (atomic_load(&q->ctl[sent->slot]) != sent->key && !mqxi_notify_stranded(q, &slot, &key))
         return true;
     atomic_compare_exchange_strong(&q->header->notify_handed, &sequence, sent->promise.before);
     return false;

@@ -9,8 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #include "sys.h"
+
+/* A thread that cannot be created, for want of memory or of numbers: try again, for a second. */
+#define RETRIES  100
+#define RETRY_NS 10000000
 
 /* What a new thread is to do. */
 struct start {
@@ -121,13 +126,20 @@ static void *run(void *arg)
 void mqxi_deliver_thread(const struct mqxi_delivery *d, const char *name)
 {
     struct start *start = malloc(sizeof(*start));
+    struct timespec nap = {.tv_nsec = RETRY_NS};
     pthread_t thread;
+    int r = EAGAIN;
 
     if (!start)
-        return; /* as where the thread cannot be created: the notification is lost */
+        return; /* as where no thread can be created: the notification is lost */
     start->function = d->function;
     start->value = d->value;
     memcpy(start->name, name, sizeof(start->name));
-    if (pthread_create(&thread, d->with_attr ? &d->attr : NULL, run, start) != 0)
+    for (int i = 0; i < RETRIES && r == EAGAIN; i++) {
+        r = pthread_create(&thread, d->with_attr ? &d->attr : NULL, run, start);
+        if (r == EAGAIN)
+            MQXI_SYS(SYS_nanosleep, &nap, NULL);
+    }
+    if (r != 0)
         free(start);
 }

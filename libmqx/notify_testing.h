@@ -104,8 +104,8 @@ static inline uint64_t entries_in_use(void)
     return n;
 }
 
-/* Threads of this process, and how many of them are helpers. */
-static inline int threads(int *helpers)
+/* Threads of this process, and how many of them are helpers; *helper: the number of one, if any. */
+static inline int look_at_threads(int *helpers, char *helper, size_t size)
 {
     DIR *dir = opendir("/proc/self/task");
     struct dirent *entry;
@@ -122,13 +122,30 @@ static inline int threads(int *helpers)
         n++;
         snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
         file = fopen(path, "r");
-        if (file && fgets(name, sizeof(name), file))
-            *helpers += strcmp(name, "mqx-notify\n") == 0;
+        if (file && fgets(name, sizeof(name), file) && strcmp(name, "mqx-notify\n") == 0) {
+            snprintf(helper, size, "%.10s", entry->d_name); /* a number */
+            ++*helpers;
+        }
         if (file)
             fclose(file);
     }
     closedir(dir);
     return n;
+}
+
+static inline int threads(int *helpers)
+{
+    char helper[300];
+
+    return look_at_threads(helpers, helper, sizeof(helper));
+}
+
+static inline bool find_helper(char *helper, size_t size)
+{
+    int helpers;
+
+    look_at_threads(&helpers, helper, size);
+    return helpers > 0;
 }
 
 #endif

@@ -94,6 +94,7 @@ static int give_back(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
         return 0;
     if (slot >= q->layout.front)
         r = mqxi_index_refresh(q, slot);
+    atomic_fetch_add(&q->header->urgent, 1); /* as if it had been sent just now: engine.c's look */
     mqxi_event_signal(&q->header->recv_event, false);
     if (atomic_load(&q->header->put_tells) & MQXI_TELLS_POLLERS)
         mqxi_bell_sync(q);

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "bell.h"
+#include "engine.h"
 #include "files.h"
 #include "ready.h"
 #include "repair.h"
@@ -184,8 +185,11 @@ void mqxi_watch_before(int op, int fd, const struct epoll_event *event)
     struct mqxi_queue *q;
 
     /* Rare enough to also find out about one that another process sent us. */
-    if (op != EPOLL_CTL_DEL && mqxi_file_queue(fd, &q, &access) == 0)
+    if (op != EPOLL_CTL_DEL && mqxi_file_queue(fd, &q, &access) == 0) {
         mqxi_bell_watch(q, event && event->events & EPOLLET ? MQXI_TELLS_EDGES : 0);
+        if (op == EPOLL_CTL_ADD)
+            mqxi_bell_adjust(q);
+    }
     mqxi_op_leave(token);
 }
 
@@ -314,7 +318,8 @@ static bool look_after(int epoll)
             continue;
         atomic_store(&w->looked, (uint32_t)now.tv_sec);
         mqxi_repair_sometimes(q, &swept);
-        mqxi_bell_check(q);
+        if (mqxi_readiness(q) & ~mqxi_bell_shown((int)(uint32_t)atomic_load(&w->which)))
+            mqxi_bell_adjust(q);
         if (edge_is_lost(w, q))
             mqxi_bell_sync(q);
         looked = true;

@@ -47,6 +47,7 @@ beside() { # KINDS [file]: scribble on it, the sick queue's segment if not said
     # What hammer makes is async: it does not wait for the disk.
     printf 'window = 1\n[sick]\ndurable = async\nmaxmsg = 80\nmsgsize = 3000\n' >mqx.conf
     export MQX_CONF=$PWD/mqx.conf
+    export MQX_STORE=$MQX_DIR.store # in memory: it is not the disk that is to be kept busy
     start_mqxd
     $as_sick mqx create --durable=async --maxmsg=80 --msgsize=3000 sick || no "cannot create a queue"
     $as_well mqx create --durable=sync --maxmsg=100000 well || no "cannot create a queue"

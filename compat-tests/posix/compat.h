@@ -39,6 +39,8 @@
 
 /* What a program does that is executed with --send-on FD: the other half of a case in file.c. */
 int send_on(const char *fd);
+/* And with --poll-on WAY FD: poll.c. */
+int poll_on(const char *way, const char *fd);
 
 int begin(void **state); /* before each case: a watchdog */
 int end(void **state);   /* after it: close what it opened, unlink its names */
@@ -62,6 +64,8 @@ int end(void **state);   /* after it: close what it opened, unlink its names */
     X(unlink)                                                                                      \
     X(thread)                                                                                      \
     X(poll)                                                                                        \
+    X(poll_calls)                                                                                  \
+    X(poll_signals)                                                                                \
     X(epoll)                                                                                       \
     X(notify)                                                                                      \
     X(notify_when)                                                                                 \

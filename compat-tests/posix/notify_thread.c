@@ -11,15 +11,23 @@
 static struct {
     _Atomic int calls;
     _Atomic intptr_t value;
-    _Atomic int tid, detached, blocked;
+    _Atomic int tid, detached, blocked, cpus;
     _Atomic size_t stack, guard;
     _Atomic bool free;
     char name[16];
 } seen;
 
+static int cpus_allowed(cpu_set_t *cpus)
+{
+    CPU_ZERO(cpus);
+    assert_int_equal(sched_getaffinity(0, sizeof(*cpus), cpus), 0);
+    return CPU_COUNT(cpus);
+}
+
 static void look(union sigval value)
 {
     pthread_attr_t attr;
+    cpu_set_t cpus;
     size_t size = 0;
     sigset_t mask;
     int n = -1;
@@ -41,6 +49,7 @@ static void look(union sigval value)
     for (int i = 1; i < 32; i++)
         seen.blocked += sigismember(&mask, i);
     seen.free = !taken(q);
+    seen.cpus = cpus_allowed(&cpus);
     seen.calls++;
 }
 
@@ -57,6 +66,8 @@ static int registers_thread(void (*function)(union sigval), intptr_t value, pthr
 
 static void called(void **state)
 {
+    cpu_set_t cpus;
+
     (void)state;
     q = create_quiet(2);
     ok(registers_thread(look, -123456789012345, NULL));
@@ -65,6 +76,7 @@ static void called(void **state)
     assert_int_equal(seen.value, -123456789012345);
     assert_int_not_equal(seen.tid, getpid());
     assert_true(seen.free); /* once */
+    assert_int_equal(seen.cpus, cpus_allowed(&cpus));
 }
 
 static void for_childs_message(void **state)
@@ -119,13 +131,13 @@ static void its_affinity(void **state)
 {
     cpu_set_t cpus, one;
     pthread_attr_t attr;
-    int cpu = 0;
+    int cpu = CPU_SETSIZE - 1;
 
     (void)state;
     q = create_quiet(2);
-    assert_int_equal(sched_getaffinity(0, sizeof(cpus), &cpus), 0);
+    cpus_allowed(&cpus);
     while (!CPU_ISSET(cpu, &cpus))
-        cpu++;
+        cpu--;
     CPU_ZERO(&one);
     CPU_SET(cpu, &one);
     pthread_attr_init(&attr);
@@ -134,7 +146,7 @@ static void its_affinity(void **state)
     pthread_attr_destroy(&attr);
     put(q, "x", 0);
     await(seen.calls == 1);
-    assert_true(seen.detached);
+    assert_int_equal(seen.cpus, 1);
 }
 
 static void own_stack(void **state)

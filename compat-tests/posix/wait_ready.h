@@ -29,4 +29,21 @@ int wait_masked(enum way way, mqd_t q, int events, int ms, const sigset_t *mask)
 /* What it can do now. */
 int ready(enum way way, mqd_t q);
 
+static inline enum way way_of(void **state)
+{
+    return (enum way)(intptr_t)*state;
+}
+
+/* For spawn: wait_ready, having said that it will.  Exit status: what it returned, or 100 + errno.
+ */
+struct waiter {
+    enum way way;
+    int events;
+    mqd_t q; /* inherited; -1: name(0), opened */
+    int ms;
+};
+int waits(void *waiter);
+/* Spawn f in each way at once; each shall exit with this status. */
+void each_way_at_once(int (*f)(void *way), int status);
+
 #endif

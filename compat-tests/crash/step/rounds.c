@@ -216,28 +216,37 @@ static void check_killed(bool effect)
     ledger_settle();
 }
 
-/* Each leaves the queue as another one than the actor has seen.  The less is done, the more of what
- * the actor has seen is still there. */
-static void meanwhile(enum mode mode)
+/* Each leaves the queue as another one than the actor has seen.  Who finds it full or empty repairs
+ * it: where that does not happen, all that the actor has seen is still there. */
+static void meanwhile(enum mode mode, size_t position)
 {
-    if (mode == REFILLED || mode == EMPTIED)
+    switch (mode) {
+    case REFILLED:
         others_drain();
-    if (mode == REFILLED) {
         others_check_room(1);
         others_put(sc->before);
-    }
-    if (mode == ADDED)
-        others_put(sc->maxmsg);
-    if (mode == TURNED) {
+        break;
+    case ADDED:
+        if (sc->before + 1 < sc->maxmsg)
+            others_put(sc->maxmsg - sc->before - 1);
+        break;
+    case CHANGED:
+        if (position % 2)
+            others_put(sc->maxmsg);
+        else
+            others_drain();
+        break;
+    default:
         others_turn(sc->before);
-        actor->must_succeed = sc->before > 0 && sc->before + 2 <= sc->maxmsg;
+        actor->must_succeed =
+            sc->before > 0 && sc->before + 2 <= sc->maxmsg && !sc->left && !(sc->how & NO_MEMORY);
     }
 }
 
-static void check_stopped(bool effect, enum mode mode)
+static void check_stopped(bool effect, enum mode mode, size_t position)
 {
     check_sleeper(effect);
-    meanwhile(mode);
+    meanwhile(mode, position);
     finish_actor(actor);
     check_sleeper(false);
     others_drain_after_death();
@@ -310,7 +319,7 @@ static void play(const struct trace *before, size_t left, const struct trace *tr
     if (mode == KILLED)
         check_killed(effect);
     else
-        check_stopped(effect, mode);
+        check_stopped(effect, mode, position);
 }
 
 /* --- a scenario ------------------------------------------------------------------------------- */
@@ -438,8 +447,10 @@ static void run_modes(const struct trace *before, size_t left, const struct trac
         if (sc->how & WAITS)
             play(before, left, trace, ASLEEP, mode);
         for (size_t i = storm_below(chance, every); i < n && faults < bad + 3; i += every) {
-            if (sc->left && mode > REFILLED && i % (MODES - ADDED) != mode - ADDED)
-                continue; /* there are so many: each of these at some */
+            bool rare = sc->left || !trace_effect(&trace->points[list[i] - 1]);
+
+            if (rare && mode > REFILLED && i % (MODES - ADDED) != mode - ADDED)
+                continue; /* each of these at every third */
             play(before, left, trace, list[i], mode);
             *(mode == KILLED ? &tally->killed : &tally->stopped) += 1;
         }

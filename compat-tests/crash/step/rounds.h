@@ -6,10 +6,11 @@
 
 enum mode {
     KILLED,
-    REFILLED, /* stopped; meanwhile the queue was emptied, filled, emptied, and has new messages */
-    ADDED,    /* stopped; meanwhile it was filled */
-    EMPTIED,  /* stopped; meanwhile it was emptied */
-    TURNED,   /* stopped; meanwhile all messages were replaced, and it was never empty, nor full */
+    /* Stopped, and meanwhile ... */
+    REFILLED, /* the queue was emptied, filled, emptied, and has new messages */
+    ADDED,    /* more was sent, and nobody noticed that anything was wrong */
+    CHANGED,  /* it was emptied, or at every other position, filled */
+    TURNED,   /* all messages were replaced, and it was never empty, nor full */
     MODES
 };
 
