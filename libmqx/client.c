@@ -99,21 +99,47 @@ static int registry_path(uint32_t registry, char *path)
  * about the owners in the queues that we have, and must not be asked.
  */
 static struct known {
-    _Atomic uint64_t registry; /* + 1; 0: unused */
+    _Atomic uint64_t registry; /* + 1; 0: unused, and so are those behind it */
     _Atomic uint64_t ino;      /* 0: none yet */
+    _Atomic uint64_t user;     /* + 1; whose queue named it first; 0: none did */
 } registries[MQXI_IDENTITIES];
 
-static _Atomic uint64_t *known_registry(uint32_t registry)
+static struct known *find_known(uint32_t registry)
 {
+    static struct known none;
+
     for (unsigned i = 0; i < MQXI_IDENTITIES; i++) {
-        struct known *k = &registries[(registry + i) % MQXI_IDENTITIES];
+        struct known *k = &registries[i];
         uint64_t seen = 0;
 
         if (atomic_compare_exchange_strong(&k->registry, &seen, (uint64_t)registry + 1) ||
             seen == (uint64_t)registry + 1)
-            return &k->ino;
+            return k;
     }
-    return &registries[0].ino; /* no more registries than identities: not reached */
+    return &none; /* where nothing fits: registries that cannot be told apart */
+}
+
+static _Atomic uint64_t *known_registry(uint32_t registry)
+{
+    return &find_known(registry)->ino;
+}
+
+/* Queues are input: with as many registries as one user may make, they would fill a server's table,
+ * and leave no identity for the queues of others. */
+static bool may_name(uint32_t registry, uid_t user)
+{
+    unsigned named = 0;
+
+    for (unsigned i = 0; i < MQXI_IDENTITIES; i++) {
+        uint64_t seen = atomic_load(&registries[i].registry);
+
+        if (seen == (uint64_t)registry + 1)
+            return true;
+        if (seen == 0)
+            return named < MQXI_REGISTRIES_EACH;
+        named += atomic_load(&registries[i].user) == (uint64_t)user + 1;
+    }
+    return false;
 }
 
 /* Pages for every generation: who begins to receive must not need room, nor a page be missing that
@@ -276,6 +302,56 @@ static long take(void *arg)
     return r;
 }
 
+/*
+ * A child that another thread forks while this one takes a number would inherit
+ * the lock, and the number's owner would seem to live as long as that child.  So a
+ * number that was taken beside a fork is not used; its lock goes with the child.
+ */
+static _Atomic uint32_t forking, forks; /* going on now; over, in all */
+
+static void fork_begins(void)
+{
+    atomic_fetch_add(&forking, 1);
+}
+
+static void fork_is_over(void)
+{
+    atomic_fetch_add(&forks, 1);
+    atomic_fetch_sub(&forking, 1);
+}
+
+static void forked(void)
+{
+    atomic_store(&forking, 0); /* whoever else was at it is not here */
+}
+
+static __attribute__((constructor)) void watch_forks(void)
+{
+    pthread_atfork(fork_begins, fork_is_over, forked);
+}
+
+#define BESIDE_FORKS                                                                               \
+    100 /* attempts: a handler may have interrupted fork itself, which then waits */
+
+static long take_alone(struct taking *t)
+{
+    long r = -EAGAIN;
+
+    for (int i = 0; i < BESIDE_FORKS; i++) {
+        bool alone = atomic_load(&forking) == 0;
+        uint32_t before = atomic_load(&forks);
+
+        r = mqxi_spare_descriptor(take, t);
+        if (r < 0 || i == BESIDE_FORKS - 1 ||
+            (alone && atomic_load(&forking) == 0 && atomic_load(&forks) == before))
+            break;
+        MQXI_SYS(SYS_munmap, t->mapping, MQXI_PAGE);
+        t->mapping = NULL;
+        MQXI_SYS(SYS_sched_yield);
+    }
+    return r;
+}
+
 struct mqxi_identity *mqxi_client_join(uint32_t registry, int *error)
 {
     struct mqxi_identity *me = find(registry);
@@ -289,7 +365,7 @@ struct mqxi_identity *mqxi_client_join(uint32_t registry, int *error)
     }
     if (atomic_load(&me->owner) != 0)
         return me;
-    r = mqxi_spare_descriptor(take, &t);
+    r = take_alone(&t);
     if (r < 0) {
         if (t.mapping)
             MQXI_SYS(SYS_munmap, t.mapping, MQXI_PAGE);
@@ -307,9 +383,9 @@ struct mqxi_identity *mqxi_client_join(uint32_t registry, int *error)
 
 int mqxi_client_renew(uint32_t registry, uid_t user)
 {
-    _Atomic uint64_t *known = known_registry(registry);
-    struct mqxi_identity *me = find(registry);
-    uint64_t owner = me ? atomic_load(&me->owner) : 0, ino = atomic_load(known);
+    uint64_t owner, ino, nobody = 0;
+    struct mqxi_identity *me;
+    struct known *known;
     struct mqxi_stat st;
     char path[PATH_MAX];
     int r;
@@ -320,9 +396,14 @@ int mqxi_client_renew(uint32_t registry, uid_t user)
     r = mqxi_sys_stat(AT_FDCWD, path, &st);
     if (r < 0 && r != -ENOENT)
         return r;
-    if (r == 0 && (!S_ISREG(st.mode) || st.uid != user))
+    if ((r == 0 && (!S_ISREG(st.mode) || st.uid != user)) || !may_name(registry, user))
         return -EBADMSG;
-    if (st.ino != ino && atomic_compare_exchange_strong(known, &ino, st.ino) && owner)
+    known = find_known(registry);
+    atomic_compare_exchange_strong(&known->user, &nobody, (uint64_t)user + 1);
+    me = find(registry);
+    owner = me ? atomic_load(&me->owner) : 0;
+    ino = atomic_load(&known->ino);
+    if (st.ino != ino && atomic_compare_exchange_strong(&known->ino, &ino, st.ino) && owner)
         atomic_compare_exchange_strong(&me->owner, &owner, 0);
     return 0;
 }

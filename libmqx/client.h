@@ -25,7 +25,8 @@ struct mqxi_identity {
     _Atomic uint32_t pid;      /* getpid() and getuid() when the number was taken */
     _Atomic uint32_t uid;
 };
-#define MQXI_IDENTITIES 256u
+#define MQXI_IDENTITIES 16384u
+#define MQXI_REGISTRIES_EACH 8u /* that the queues of one user may name, in one process */
 
 /* Not to be used directly: the page of identities, NULL before the first. */
 extern struct mqxi_identity *_Atomic mqxi_identities;
@@ -59,7 +60,7 @@ static inline struct mqxi_identity *mqxi_client_self(uint32_t registry, int *err
 
 /*
  * Before a queue of this user is used.  -EBADMSG: what it names as its registry is
- * another user's.  If the registry file was removed meanwhile (somebody cleaned
+ * another user's, or one too many.  If the registry file was removed meanwhile (somebody cleaned
  * $MQX_DIR), others cannot see our lock, and we take a new number.
  */
 int mqxi_client_renew(uint32_t registry, uid_t user);

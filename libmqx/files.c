@@ -142,6 +142,25 @@ void mqxi_file_opened(struct mqxi_queue *q, int fd)
     atomic_store(&q->fd, fd);
 }
 
+bool mqxi_file_still(int fd, const struct mqxi_queue *q)
+{
+    uint64_t fifo = atomic_load(&q->fifo);
+    struct mqxi_stat st;
+
+    if (fifo == 0 || (mqxi_sys_stat(fd, "", &st) == 0 && S_ISFIFO(st.mode) && st.ino == fifo))
+        return true;
+    mqxi_handle_clear(fd);
+    return false;
+}
+
+/* The queue that fd stands for, and really does: for calls that every other file has, too. */
+static int known(int fd, struct mqxi_queue **q, unsigned *access)
+{
+    int r = mqxi_handle_get(fd, q, access);
+
+    return r == 0 && !mqxi_file_still(fd, *q) ? -EBADF : r;
+}
+
 /* --- closing ------------------------------------------------------------------------------------
  */
 
@@ -219,6 +238,8 @@ int mqxi_file_getfl(int fd, int flags)
         return flags;
     token = mqxi_op_enter();
     r = mqxi_file_queue(fd, &q, &access);
+    if (r == 0 && !mqxi_file_still(fd, q))
+        r = -EBADF;
     mqxi_op_leave(token);
     if (r < 0)
         return flags;
@@ -236,6 +257,8 @@ int mqxi_file_setfl(int fd, int flags)
 
     token = mqxi_op_enter();
     r = mqxi_file_queue(fd, &q, &access);
+    if (r == 0 && !mqxi_file_still(fd, q))
+        r = -EBADF;
     mqxi_op_leave(token);
     if (r < 0)
         return flags;
@@ -286,9 +309,7 @@ int mqxi_file_chmod(int fd, mode_t mode)
     if (mqxi_handle_position(fd) < 0)
         return MQXI_NOT_OURS;
     token = mqxi_op_enter();
-    r = mqxi_handle_get(fd, &q, &access) < 0 ? MQXI_NOT_OURS
-        : euid != q->uid && euid != 0        ? -EPERM
-                                             : 0;
+    r = known(fd, &q, &access) < 0 ? MQXI_NOT_OURS : euid != q->uid && euid != 0 ? -EPERM : 0;
     if (r == 0) {
         atomic_store(&q->header->mode, mode & 07777);
         if (atomic_load(&q->header->durable) != MQXI_DURABLE_OFF)
@@ -317,7 +338,7 @@ int mqxi_file_read(int fd, void *buffer, size_t size, const off_t *offset, ssize
     if (mqxi_handle_position(fd) < 0)
         return MQXI_NOT_OURS;
     token = mqxi_op_enter();
-    r = mqxi_handle_get(fd, &q, &access);
+    r = known(fd, &q, &access);
     if (r == 0)
         n = describe(q, line, sizeof(line));
     mqxi_op_leave(token);
@@ -345,7 +366,7 @@ int mqxi_file_write(int fd)
     if (mqxi_handle_position(fd) < 0)
         return MQXI_NOT_OURS;
     token = mqxi_op_enter();
-    r = mqxi_handle_get(fd, &q, &access);
+    r = known(fd, &q, &access);
     mqxi_op_leave(token);
     return r < 0 ? MQXI_NOT_OURS : access & MQXI_WRITE ? -EINVAL : -EBADF;
 }
@@ -359,7 +380,7 @@ int mqxi_file_seek(int fd, off_t offset, int whence, off_t *now)
     if (at < 0)
         return MQXI_NOT_OURS;
     token = mqxi_op_enter();
-    r = mqxi_handle_get(fd, &q, &access);
+    r = known(fd, &q, &access);
     mqxi_op_leave(token);
     if (r < 0)
         return MQXI_NOT_OURS;

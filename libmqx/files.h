@@ -18,6 +18,13 @@ int mqxi_file_queue(int fd, struct mqxi_queue **q, unsigned *access);
 /* A descriptor of q was opened: note which FIFO is its own. */
 void mqxi_file_opened(struct mqxi_queue *q, int fd);
 
+/*
+ * Is fd, which is known as q's, still a descriptor of q?  A number can be another
+ * file's by now: closed inside libc (fclose, daemon), or by a system call that we
+ * did not see.  If so that is noted, and false.  One system call.
+ */
+bool mqxi_file_still(int fd, const struct mqxi_queue *q);
+
 /* fd, or each from first to last, is about to be closed, or was just replaced by another file. */
 void mqxi_file_closing(int fd);
 void mqxi_files_closing(unsigned first, unsigned last);

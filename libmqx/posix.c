@@ -235,8 +235,8 @@ static __attribute__((noinline)) ssize_t transfer_blocked(struct transfer *t)
     if (r != -EAGAIN)
         return r;
     flags = mqxi_sys_fcntl(t->fd, F_GETFL, 0);
-    if (flags < 0)
-        return -EBADF; /* closed with plain close() */
+    if (flags < 0 || !mqxi_file_still(t->fd, t->q))
+        return -EBADF; /* closed unseen, and perhaps another file's number by now */
     atomic_store_explicit(&t->q->blocking, !(flags & O_NONBLOCK), memory_order_relaxed);
     if (!(flags & O_NONBLOCK)) {
         if (!mqxi_queue_get(t->q))

@@ -167,6 +167,31 @@ static void close_range_closes(void **state)
     expect(q, "x", 0);
 }
 
+/* fclose, freopen and daemon close without a call that a library could see. */
+static void closed_inside_libc(void **state)
+{
+    char path[] = "/tmp/mqx-compat-XXXXXX", text[8] = "";
+    FILE *stream;
+    mqd_t q;
+    int fd;
+
+    (void)state;
+    q = create(0, 1);
+    stream = fdopen(q, "r");
+    assert_non_null(stream);
+    ok(fclose(stream));
+    fd = (int)ok(mkstemp(path));
+    ok(unlink(path));
+    assert_int_equal(fd, q); /* the lowest free number */
+    assert_int_equal(ok(write(fd, "text", 4)), 4);
+    assert_int_equal(ok(lseek(fd, 0, SEEK_SET)), 0);
+    assert_int_equal(ok(read(fd, text, sizeof(text))), 4);
+    assert_string_equal(text, "text");
+    assert_int_equal(ok(fcntl(fd, F_GETFL)) & O_ACCMODE, O_RDWR);
+    fails(mq_send(fd, "x", 1, 0), EBADF);
+    ok(close(fd));
+}
+
 static int send_flags(void *arg)
 {
     mqd_t q = *(mqd_t *)arg;
@@ -399,6 +424,7 @@ int group_file(void)
              failed_dup2_changes_nothing),
         SAYS("mq_overview(7): a descriptor that close(2) has closed is none", plain_close),
         SAYS("close_range(2): closes all in the range", close_range_closes),
+        SAYS("fclose(3): the number can be another file's afterwards", closed_inside_libc),
         SAYS("mq_overview(7): a child shares the flags of its parent's descriptors",
              fork_shares_flags),
         SAYS("vfork(2): the child's descriptors are its own", vfork_child_closes),
