@@ -41,6 +41,7 @@
 #include "handles.h"
 #include "names.h"
 #include "segment.h"
+#include "spare.h"
 #include "sys.h"
 
 #define BOTH  (MQXI_CAN_RECEIVE | MQXI_CAN_SEND)
@@ -218,15 +219,29 @@ static int adjust(struct mqxi_queue *q, int fd, bool edge)
     return -EAGAIN;
 }
 
-int mqxi_bell_adjust(struct mqxi_queue *q)
+/* What is done with the FIFO open. */
+struct errand {
+    struct mqxi_queue *q;
+    bool adjust, edge; /* make it show what the queue is; with an edge, or only that */
+};
+
+static long run(void *arg)
 {
-    int fd = open_fifo(q, O_RDWR), r;
+    const struct errand *e = arg;
+    int fd = open_fifo(e->q, O_RDWR), r;
 
     if (fd < 0)
         return fd;
-    r = adjust(q, fd, false);
+    r = e->adjust ? adjust(e->q, fd, e->edge) : 0;
+    if (e->edge && r <= 0)
+        set_room(e->q, fd);
     mqxi_sys_close(fd);
     return r < 0 ? r : 0;
+}
+
+int mqxi_bell_adjust(struct mqxi_queue *q)
+{
+    return (int)mqxi_spare_descriptor(run, &(struct errand){q, .adjust = true});
 }
 
 /* --- ringing ---------------------------------------------------------------------------------- */
@@ -271,20 +286,13 @@ void mqxi_bell_check(struct mqxi_queue *q)
 void mqxi_bell_sync(struct mqxi_queue *q)
 {
     uint32_t tells = atomic_load(&q->header->put_tells);
-    int fd;
 
-    if (!(tells & MQXI_TELLS_EDGES)) {
-        mqxi_bell_check(q);
-        return;
-    }
     /* As the kernel's queues: each change is an edge to everybody, whatever it is that became
      * possible. */
-    fd = open_fifo(q, O_RDWR);
-    if (fd < 0)
-        return;
-    if (!wrong(q, tells) || adjust(q, fd, true) <= 0)
-        set_room(q, fd);
-    mqxi_sys_close(fd);
+    if (tells & MQXI_TELLS_EDGES)
+        mqxi_spare_descriptor(run, &(struct errand){q, wrong(q, tells), .edge = true});
+    else
+        mqxi_bell_check(q);
 }
 
 static void set_bits(_Atomic uint32_t *tells, uint32_t bits)
