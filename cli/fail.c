@@ -39,10 +39,9 @@ int fail(const char *command, const char *queue, int error)
                             "use its file where mqxfs is mounted");
     case EBADMSG:
         return fail_because(command, queue,
-                            "its segment is damaged, or of another version of mqx, or what it "
-                            "needs in %s/clients was replaced; 'mqx unlink %s' removes it, "
-                            "messages and all",
-                            mqxi_dir(), bare);
+                            "its segment is damaged, or of another version of mqx; "
+                            "'mqx unlink %s' removes it",
+                            bare);
     case EIO:
         return fail_because(command, queue,
                             "what belongs to it in %s was truncated or removed, or is not what it "

@@ -177,8 +177,7 @@ run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 stop-storm-300 stop_storm --stops 20 --maxmsg 300
     storm 300 reentry-storm reentry_storm --interruptions 5000
     storm 300 step-storm step_storm --stride 50
-    storm 300 poll-storm poll_storm --kills 400
-    storm 300 scribble-storm scribble_storm --seconds 1
+    storm 300 scribble-storm scribble_storm --seconds 2
     try shell linear-check 120 "$BUILD/test/linear_check_test"
     try shell linear-search 120 "$BUILD/test/linear_search_test" --rounds 20000
     storm 300 linear-storm linear_storm --seconds 12
@@ -264,7 +263,6 @@ run_long_storms() {
     storm 3600 stop-storm stop_storm --stops 1000 --seconds 3000 # sizes in turn
     storm 3600 reentry-storm reentry_storm --interruptions 200000
     storm 3600 step-storm step_storm --stride 1
-    storm 3600 poll-storm poll_storm --kills 50000
     try shell linear-search 3600 "$BUILD/test/linear_search_test" --rounds 1000000
     storm 3600 linear-storm linear_storm --seconds 240
     run_scribble

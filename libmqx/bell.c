@@ -41,7 +41,6 @@
 #include "handles.h"
 #include "names.h"
 #include "segment.h"
-#include "spare.h"
 #include "sys.h"
 
 #define BOTH  (MQXI_CAN_RECEIVE | MQXI_CAN_SEND)
@@ -219,29 +218,15 @@ static int adjust(struct mqxi_queue *q, int fd, bool edge)
     return -EAGAIN;
 }
 
-/* What is done with the FIFO open. */
-struct errand {
-    struct mqxi_queue *q;
-    bool adjust, edge; /* make it show what the queue is; with an edge, or only that */
-};
-
-static long run(void *arg)
+int mqxi_bell_adjust(struct mqxi_queue *q)
 {
-    const struct errand *e = arg;
-    int fd = open_fifo(e->q, O_RDWR), r;
+    int fd = open_fifo(q, O_RDWR), r;
 
     if (fd < 0)
         return fd;
-    r = e->adjust ? adjust(e->q, fd, e->edge) : 0;
-    if (e->edge && r <= 0)
-        set_room(e->q, fd);
+    r = adjust(q, fd, false);
     mqxi_sys_close(fd);
     return r < 0 ? r : 0;
-}
-
-int mqxi_bell_adjust(struct mqxi_queue *q)
-{
-    return (int)mqxi_spare_descriptor(run, &(struct errand){q, .adjust = true});
 }
 
 /* --- ringing ---------------------------------------------------------------------------------- */
@@ -286,13 +271,20 @@ void mqxi_bell_check(struct mqxi_queue *q)
 void mqxi_bell_sync(struct mqxi_queue *q)
 {
     uint32_t tells = atomic_load(&q->header->put_tells);
+    int fd;
 
+    if (!(tells & MQXI_TELLS_EDGES)) {
+        mqxi_bell_check(q);
+        return;
+    }
     /* As the kernel's queues: each change is an edge to everybody, whatever it is that became
      * possible. */
-    if (tells & MQXI_TELLS_EDGES)
-        mqxi_spare_descriptor(run, &(struct errand){q, wrong(q, tells), .edge = true});
-    else
-        mqxi_bell_check(q);
+    fd = open_fifo(q, O_RDWR);
+    if (fd < 0)
+        return;
+    if (!wrong(q, tells) || adjust(q, fd, true) <= 0)
+        set_room(q, fd);
+    mqxi_sys_close(fd);
 }
 
 static void set_bits(_Atomic uint32_t *tells, uint32_t bits)

@@ -104,8 +104,8 @@ static inline uint64_t entries_in_use(void)
     return n;
 }
 
-/* Threads of this process, and how many of them are helpers; *helper: one of them. */
-static inline int look_at_threads(int *helpers, int *helper)
+/* Threads of this process, and how many of them are helpers; *helper: the number of one, if any. */
+static inline int look_at_threads(int *helpers, char *helper, size_t size)
 {
     DIR *dir = opendir("/proc/self/task");
     struct dirent *entry;
@@ -123,7 +123,7 @@ static inline int look_at_threads(int *helpers, int *helper)
         snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
         file = fopen(path, "r");
         if (file && fgets(name, sizeof(name), file) && strcmp(name, "mqx-notify\n") == 0) {
-            *helper = atoi(entry->d_name);
+            snprintf(helper, size, "%.10s", entry->d_name); /* a number */
             ++*helpers;
         }
         if (file)
@@ -135,16 +135,16 @@ static inline int look_at_threads(int *helpers, int *helper)
 
 static inline int threads(int *helpers)
 {
-    int helper;
+    char helper[300];
 
-    return look_at_threads(helpers, &helper);
+    return look_at_threads(helpers, helper, sizeof(helper));
 }
 
-static inline bool find_helper(int *helper)
+static inline bool find_helper(char *helper, size_t size)
 {
     int helpers;
 
-    look_at_threads(&helpers, helper);
+    look_at_threads(&helpers, helper, size);
     return helpers > 0;
 }
 

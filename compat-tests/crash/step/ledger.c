@@ -122,11 +122,12 @@ bool ledger_send_late(unsigned prio)
     return was_sent(send_message(prio, patient, &passed), ETIMEDOUT);
 }
 
-bool ledger_send_without_memory(unsigned prio)
+void ledger_send_without_memory(unsigned prio)
 {
     int error = send_message(prio, hasty, NULL);
 
-    return error != ENOSPC && was_sent(error, EAGAIN);
+    if (error != ENOSPC)
+        was_sent(error, EAGAIN);
 }
 
 void ledger_check_full(void)
