@@ -119,7 +119,7 @@ static void one_for_all_threads(void)
 static void one_for_each_user_served(void)
 {
     uint64_t owners[4];
-    char path[PATH_MAX];
+    char path[PATH_MAX], name[16];
     struct stat st;
 
     if (geteuid() != 0)
@@ -134,11 +134,23 @@ static void one_for_each_user_served(void)
     IS(self_of(5 + MQXI_IDENTITIES), owners[1]);
     IS(self_of(5 + 2 * MQXI_IDENTITIES), owners[2]);
     IS(self_of(6), owners[3]);
-    IS(mqxi_path(MQXI_CLIENTS, "261", path), 0);
+    snprintf(name, sizeof(name), "%u", 5 + MQXI_IDENTITIES);
+    IS(mqxi_path(MQXI_CLIENTS, name, path), 0);
     IS(stat(path, &st), 0);
     IS(st.st_uid, 5 + MQXI_IDENTITIES); /* so that the user can use it too */
     IS(st.st_mode & 0777, 0600);
-    CHECK(mqxi_client_alive(261, owners[1]));
+    CHECK(mqxi_client_alive(5 + MQXI_IDENTITIES, owners[1]));
+}
+
+/* What a queue says is its registry is input, and a server has room for so many. */
+static void few_registries_a_user(void)
+{
+    IS(mqxi_dirs_make(), 0);
+    for (uint32_t i = 0; i < MQXI_REGISTRIES_EACH; i++)
+        IS(mqxi_client_renew(7000 + i, 7000), 0);
+    IS(mqxi_client_renew(7000 + MQXI_REGISTRIES_EACH, 7000), -EBADMSG);
+    IS(mqxi_client_renew(7000, 7000), 0);
+    IS(mqxi_client_renew(8000, 8000), 0);
 }
 
 static void numbers_for_a_crowd(void)
@@ -485,6 +497,7 @@ int main(void)
         UNIT(one_for_each_process),
         UNIT(one_for_all_threads),
         UNIT(one_for_each_user_served),
+        UNIT(few_registries_a_user),
         UNIT(numbers_for_a_crowd),
         UNIT(dies_with_its_process),
         UNIT(dies_though_its_child_lives),
