@@ -37,9 +37,14 @@ SAN  := $(if $(findstring thread,$(SANITIZE)),-Wno-tsan) $(if $(SANITIZE),-fsani
 # Unwind tables: a cancelled thread unwinds through our blocking calls.
 BASE := -std=gnu11 -Wall -Wextra -Wpedantic -Werror -D_GNU_SOURCE -pthread \
         -fasynchronous-unwind-tables -fexceptions $(ARCH) $(SAN)
-# initial-exec: no allocation in the middle of a signal handler's first mq_send.
 OURS := $(BASE) -Iinclude -Ilibmqx
-LIB  := $(OURS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
+# initial-exec: no allocation in the middle of a signal handler's first mq_send.
+# No exceptions: our cleanup handlers are then registered with pthread, instead of by a personality
+# routine, for which every program that is run under us would load libgcc_s (and gcc takes the
+# setjmp in the registration for one that clobbers).
+GCC  := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,yes)
+LIB  := $(OURS) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-exceptions \
+        $(if $(GCC),-Wno-clobbered)
 # Tests, benchmarks and examples are ordinary programs: the system's headers, no library of ours.
 # (Tests pass null pointers on purpose.)
 PLAIN := $(BASE) -Wno-nonnull $(if $(findstring undefined,$(SANITIZE)),-fno-sanitize=nonnull-attribute)
