@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 
 #include "format.h"
+#include "grow.h"
 #include "names.h"
 #include "spare.h"
 #include "sys.h"
@@ -146,10 +147,10 @@ static bool may_name(uint32_t registry, uid_t user)
  * somebody reads. */
 static int allocate(int fd)
 {
-    int r = (int)MQXI_SYS(SYS_fallocate, fd, 0, 0L, (long)sizeof(struct mqxi_registry));
+    int r = mqxi_grow_allocate(fd, sizeof(struct mqxi_registry));
 
     if (r == -EOPNOTSUPP)
-        r = (int)MQXI_SYS(SYS_ftruncate, fd, (long)sizeof(struct mqxi_registry));
+        r = mqxi_grow_truncate(fd, sizeof(struct mqxi_registry));
     return r;
 }
 
@@ -238,7 +239,7 @@ static int next_generation(int fd, uint32_t number, uint64_t *generation, void *
         return (int)r;
     if (++g > MQXI_GEN_MAX)
         return -EBADMSG;
-    r = MQXI_SYS(SYS_pwrite64, fd, &g, sizeof(g), (long)at); /* ENOSPC comes from here, no SIGBUS */
+    r = mqxi_grow_write(fd, &g, sizeof(g), at); /* ENOSPC comes from here, no SIGBUS */
     if (r != (long)sizeof(g))
         return r < 0 ? (int)r : -ENOSPC;
     r = MQXI_SYS(SYS_mmap, NULL, MQXI_PAGE, PROT_READ, MAP_SHARED, fd, 0L);
@@ -260,7 +261,7 @@ static int registry_check(int fd)
     if (r < 0)
         return (int)r;
     if (head.magic == 0) { /* new; all write the same */
-        r = MQXI_SYS(SYS_pwrite64, fd, &mine, sizeof(mine), 0L);
+        r = mqxi_grow_write(fd, &mine, sizeof(mine), 0);
         return r < 0 ? (int)r : 0;
     }
     return head.magic == MAGIC && head.version == VERSION ? 0 : -EBADMSG;

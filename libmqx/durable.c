@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "guard.h"
+#include "grow.h"
 #include "names.h"
 #include "sys.h"
 #include "wait.h"
@@ -109,11 +110,11 @@ int mqxi_bell_mend(int fd, uint64_t size)
         head.magic == mine.magic && head.version == mine.version)
         return 0;
     if (size < MQXI_PAGE) {
-        r = MQXI_SYS(SYS_ftruncate, fd, (long)MQXI_PAGE);
+        r = mqxi_grow_truncate(fd, MQXI_PAGE);
         if (r < 0)
             return (int)r;
     }
-    r = MQXI_SYS(SYS_pwrite64, fd, &mine, sizeof(mine), 0L);
+    r = mqxi_grow_write(fd, &mine, sizeof(mine), 0);
     return r == (long)sizeof(mine) ? 0 : r < 0 ? (int)r : -ENOSPC;
 }
 

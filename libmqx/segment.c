@@ -16,6 +16,7 @@
 
 #include "client.h"
 #include "durable.h"
+#include "grow.h"
 #include "guard.h"
 #include "names.h"
 #include "spare.h"
@@ -31,6 +32,32 @@ static int random_bytes(void *out, size_t len)
     long r = MQXI_SYS(SYS_getrandom, out, len, 0);
 
     return r == (long)len ? 0 : r < 0 ? (int)r : -EIO;
+}
+
+/* Does what is mapped now begin to exist at once, as mlockall(MCL_FUTURE) says?  fresh: a page that
+ * was mapped just now, and not touched. */
+static bool locks_all(void *fresh)
+{
+    unsigned char resident = 0;
+
+    return MQXI_SYS(SYS_mincore, fresh, 1L, &resident) == 0 && (resident & 1);
+}
+
+/* Map a segment, which is mostly pages that do not exist: in a program that locks all its memory,
+ * too, where each is locked when it is made (or not, where we may not lock so much). */
+static uint8_t *map_sparse(int fd, size_t size, bool locked)
+{
+    uint8_t *base = mmap(NULL, size, locked ? PROT_NONE : PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+    if (!locked || base == MAP_FAILED)
+        return base;
+    if (MQXI_SYS(SYS_mlock2, base, size, MLOCK_ONFAULT) < 0)
+        MQXI_SYS(SYS_munlock, base, size);
+    if (MQXI_SYS(SYS_mprotect, base, size, PROT_READ | PROT_WRITE) == 0)
+        return base;
+    MQXI_SYS(SYS_munmap, base, size);
+    return MAP_FAILED;
 }
 
 /* Map a file that was found to be a segment of this layout. */
@@ -50,7 +77,7 @@ static int map(int fd, const struct mqxi_layout *l, const struct mqxi_stat *st, 
     if (made < 0)
         return -ENOMEM;
     q = (struct mqxi_queue *)made;
-    base = mmap(NULL, l->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    base = map_sparse(fd, l->size, locks_all(q));
     if (base == MAP_FAILED) {
         MQXI_SYS(SYS_munmap, q, sizeof(*q));
         return -ENOMEM;
@@ -154,7 +181,7 @@ static int build(const struct mqxi_attr *attr, int fd, uint32_t registry, struct
     int r = mqxi_layout(attr->maxmsg, attr->msgsize, &layout);
 
     if (r == 0)
-        r = (int)MQXI_SYS(SYS_ftruncate, fd, layout.size);
+        r = mqxi_grow_truncate(fd, layout.size);
     if (r == 0) /* whatever the umask: it is for the queue's mode, not for its files */
         r = (int)MQXI_SYS(SYS_fchmod, fd, 0600);
     if (r == 0)
@@ -404,7 +431,8 @@ static int populate_slots(struct mqxi_queue *q, uint32_t from, uint32_t to)
     if (r == 0)
         r = populate(q, l->slots + (uint64_t)from * l->stride, l->slots + (uint64_t)to * l->stride);
     if (r == 0 && l->levels > 0) /* receivers look at the root, also while the tree is not used */
-        r = populate(q, l->level[l->levels - 1], l->level[l->levels - 1] + sizeof(struct mqxi_node));
+        r = populate(q, l->level[l->levels - 1],
+                     l->level[l->levels - 1] + sizeof(struct mqxi_node));
     for (uint32_t i = 0, below = MQXI_FANOUT; r == 0 && to > l->front && i < l->levels; i++) {
         /* Whole groups of siblings: a refresh reads all children of a node. */
         uint64_t a = from > l->front ? (from - l->front) / below : 0;

@@ -1,9 +1,8 @@
 /*
- * Limits of memory: of address space, of private data, of locked memory, of a
- * control group.  mq_open says ENOMEM and leaves nothing behind; a queue that is
- * open works on without more of any; a child that cannot begin says ENOMEM and
- * can as soon as there is memory; who is killed for want of memory takes nothing
- * with him.
+ * Limits of memory: of address space, of private data, of locked memory, of the
+ * size of files, of a control group.  mq_open says ENOMEM and leaves nothing behind; a queue that
+ * is open works on without more of any; a child that cannot begin says ENOMEM and can as soon as
+ * there is memory; who is killed for want of memory takes nothing with him.
  */
 #include "resources.h"
 
@@ -107,6 +106,17 @@ static void too_large_a_queue(void)
 /* --- locked memory ------------------------------------------------------------------------------
  */
 
+/* How much of a queue's segment exists. */
+static long in_memory(const char *name)
+{
+    char path[PATH_MAX];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/queues%s", getenv("MQX_DIR"), name);
+    must_work(stat(path, &st), path);
+    return (long)st.st_blocks * 512;
+}
+
 /* A program that locks all its memory, as those do that must answer in time. */
 static void locked(void)
 {
@@ -117,6 +127,9 @@ static void locked(void)
     q = new_queue("/q", 300, 5000);
     use_queue(q);
     use_queue(q);
+    new_queue("/large", 1000, 1000000); /* as long as nothing is in it, it costs nothing */
+    must(in_memory("/large") < 1 << 20, "%ld bytes of an empty queue in memory",
+         in_memory("/large"));
 }
 
 /* The same without the right to lock as much. */
@@ -137,6 +150,44 @@ static void not_to_be_locked(void)
     q = mq_open("/q", O_RDWR | O_NONBLOCK);
     must_work(q, "mq_open of a small queue");
     use_queue(q);
+}
+
+/* --- the size of files --------------------------------------------------------------------------
+ */
+
+#define SMALL_FILE 4096
+
+/* A soft limit concerns the program's files, and not queues. */
+static void small_files(void)
+{
+    FILE *f = tmpfile();
+    struct rlimit now;
+
+    must(f != NULL, "tmpfile: %s", strerror(errno));
+    signal(SIGXFSZ, SIG_DFL);
+    limit(RLIMIT_FSIZE, SMALL_FILE);
+    use_queue(new_queue("/q", 100, 5000));
+    must_work(getrlimit(RLIMIT_FSIZE, &now), "getrlimit");
+    must(now.rlim_cur == SMALL_FILE, "the limit is %lu now", (unsigned long)now.rlim_cur);
+    signal(SIGXFSZ, SIG_IGN);
+    must_fail(ftruncate(fileno(f), SMALL_FILE + 1), EFBIG, "a file of the program's");
+}
+
+/* What may not be raised is an error, not the death of the program. */
+static void only_small_files(void)
+{
+    sigset_t pending;
+
+    signal(SIGXFSZ, SIG_DFL);
+    if (geteuid() == 0) {
+        must_work(setresgid(NOBODY, NOBODY, NOBODY), "setgid");
+        must_work(setresuid(NOBODY, NOBODY, NOBODY), "setuid");
+    }
+    must_work(setrlimit(RLIMIT_FSIZE, &(struct rlimit){SMALL_FILE, SMALL_FILE}), "setrlimit");
+    must_fail(open_queue("/q", O_CREAT | O_RDWR, 100, 5000), ENOSPC, "mq_open");
+    must(files() <= 1, "%ld files left", files()); /* the registry */
+    sigpending(&pending);
+    must(!sigismember(&pending, SIGXFSZ), "SIGXFSZ is pending");
 }
 
 /* --- a control group ----------------------------------------------------------------------------
@@ -213,8 +264,9 @@ static void a_group_without_memory(void)
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(address_space), CASE(private_data),     CASE(too_large_a_queue),
-        CASE(locked),        CASE(not_to_be_locked), CASE(a_group_without_memory),
+        CASE(address_space),    CASE(private_data),           CASE(too_large_a_queue),
+        CASE(locked),           CASE(not_to_be_locked),       CASE(small_files),
+        CASE(only_small_files), CASE(a_group_without_memory),
     };
 
     return run_cases(cases, sizeof(cases) / sizeof(*cases), argc, argv);
