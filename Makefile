@@ -222,12 +222,13 @@ corpus: $(B)/test/seeds
 export B SANITIZE CC
 
 deps:
-	@scripts/deps.sh
+	@scripts/deps.sh $(WANTED)
 
 # The rest of these run make again: the compiler may not have been there when this one started.
 demo: deps
 	+@$(MAKE) --no-print-directory all $(B)/examples/producer $(B)/examples/consumer
 	@BUILD=$(B) scripts/demo.sh
+test: WANTED := spin
 test: deps
 	+@$(MAKE) --no-print-directory everything $(if $(shell command -v clang),fuzzers)
 	@BUILD=$(B) compat-tests/run.sh

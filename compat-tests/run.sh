@@ -280,6 +280,7 @@ test)
         "crowd --processes $([ -n "$SANITIZE" ] && echo 100 || echo 1000)"
     run_fuzz 3000 600
     run_hostile 25 300
+    try shell model 600 model/run.sh quick
     run_bench
     ;;
 storm) run_long_storms ;;

@@ -2,33 +2,32 @@
  * Putting and taking (libmqx/engine.c, index.c, repair.c): is a message ever
  * lost, doubled, hidden, or overtaken?
  *
- * FRONT slots are scanned; TREE slots behind them are the leaves of a tree of
- * minima with fan-out 2 and two levels (nodes 0 and 1, and the root, 2).
- * A key is priority (0 first) * 16 + sequence, as in format.h but smaller.
+ * Here: send and receive (engine.c).  index.pml: the tree; repair.pml: what the
+ * dead left; check.pml: what must hold.
+ *
+ * FRONT slots are scanned; TREE slots behind them are in the tree.  A key is
+ * priority (0 first) * 16 + sequence, as in format.h but smaller.
  *
  * One atomic step here is one atomic instruction there, with the private
  * computation that follows it; memory is sequentially consistent.  A process
  * that stands still needs no modelling: it is one that the checker does not
  * schedule, and every check is made in every interleaving.
  *
- * Versions.  A node changes only by a compare-and-swap that bumps its version,
- * so "the node is still what I read" is the same as "nobody has swapped it
- * since".  The model keeps that bit (link[p]: the node that p read and nobody
- * has swapped since) in place of a number that would only multiply the states.
- * Reading a node in halves is one step: the version proves that it was one.
- *
- * Event counters, in the same way: changed[p] says that recv_event was bumped
- * since p read it.  Waking is in sleep.pml.
+ * Of a counter that is only compared with what it was, the model keeps one bit
+ * for each process: changed[p] says that recv_event was bumped since p read it,
+ * hurried[p] the same of urgent.  Waking is in sleep.pml.
  *
  * Sizes:    -DFRONT= -DTREE= (at most 4)  -DSENDERS= -DSENDS= (each)
  *           -DRECEIVERS= -DRECEIVES= (each)
  * Options:  -DDEATHS=n   n processes may die, at any step; repair runs
+ *           -DOVERFLOW   (with DEATHS) payloads in the overflow area, which is trimmed
  *           -DABORT      a receiver may give a message back (mqxi_take_abort)
  *           -DLIN        check whole histories for linearizability
  *           -DINSERT_MIN an inserter swaps in the children's minimum instead of its own key
  *           -DINSERT_CAS an inserter bumps by compare-and-swap instead of fetch_add
  *           -DFREE_FIRST a taken slot is freed before the index is refreshed
  *           -DWAIT       a receive that finds nothing sleeps until recv_event moves
+ *           -DURGENT     urgent and lowest, which matter from three messages on
  *           -DFIXED      sender p uses slot p only
  *           -DONE_PRIORITY  all messages have the same
  * Compiled with -DNP and run with -l it is also checked that every execution ends: whoever runs
@@ -37,6 +36,8 @@
  *           -DBREAK_NO_BUMP     insert leaves a node with a smaller key alone
  *           -DBREAK_TWO_TRIES   (with INSERT_CAS) insert gives a level up after two failed swaps
  *           -DBREAK_ACCEPT      a receive takes what it saw first
+ *           -DBREAK_NO_URGENT   (with URGENT, LIN) a receive does not look again when urgent moved
+ *           -DBREAK_SLOT_ONLY   a node says which slot, and the claim takes what is in it by now
  *           -DBREAK_EMPTY       a receive that sees nothing says empty at once
  *           -DBREAK_ADD_AGAIN   insert bumps by fetch_add until nobody was in between (a livelock)
  *           -DBREAK_SKIP_GHOST  a receive that finds a ghost at the root says empty
@@ -79,78 +80,19 @@
 #define READY(c)     ((c) != FREE && (c) < 64)
 #define KEY(prio, s) ((prio) * 16 + (s))
 #define SEQ(key)     ((key) & 15)
+#define RANK(key)    ((key) / 16)
 #define NONE         255 /* key 0 in format.h: nothing below */
-
-#define ROOT       2
-#define IN_TREE(s) ((s) >= FRONT)
-#define LEAF(s)    (((s) - FRONT) / 2)
 
 /* Shared memory. */
 byte ctl[SLOTS];
 byte old_key[SLOTS]; /* struct mqxi_slot's key */
 byte sequence;
 byte front_used;
-byte node_key[3] = NONE;
-byte node_slot[3];
-byte link[PROCS];             /* 1 + the node whose version I hold, or 0 */
-bool changed[PROCS];          /* recv_event moved since I read it */
-bool dead[PROCS];             /* what client.c finds out about an owner */
+byte lowest;         /* the highest rank ever sent, that is the lowest priority */
+bool changed[PROCS]; /* recv_event moved since I read it */
+bool hurried[PROCS]; /* urgent moved since I read it */
+bool dead[PROCS];    /* what client.c finds out about an owner */
 byte deaths, finished;
-byte sender_turn, receiver_turn = SENDERS;
-
-/* What the checks need to know, by sequence number (bit s of a mask: message s). */
-byte there;                   /* its send returned, and nobody took it */
-byte taken;                   /* somebody took it */
-byte claims[MESSAGES + 1];    /* how often it was claimed */
-byte published;
-byte before[MESSAGES + 1];    /* which were there when its send began */
-byte key_of[MESSAGES + 1];
-byte must[PROCS];             /* which were there when this receive began, and still are */
-byte in_call, saw_empty;      /* bit p: receive running; nothing was there at some moment of it */
-
-#ifdef LIN
-/* A history: sends are operations 0 .. MESSAGES-1 (by sequence), receives follow. */
-#define OPS (MESSAGES + RECEIVERS * RECEIVES)
-short over;           /* operations that returned */
-short before_op[OPS]; /* those that had returned when this one began */
-byte got[OPS];        /* receives: sequence number of the message, 0 for empty */
-bool linear;
-
-c_code {
-/* Is there an order of all operations that a priority queue could have executed one after
- * another, and in which none precedes one that had returned before it began? */
-static int extend(unsigned done, unsigned queue)
-{
-    if (done == now.over)
-        return 1;
-    for (int op = 0; op < OPS; op++) {
-        unsigned next = queue;
-
-        if (!(now.over & ~done & 1 << op) || now.before_op[op] & ~done)
-            continue;
-        if (op < MESSAGES) {
-            next |= 1u << op;
-        } else if (now.got[op]) {
-            unsigned m = now.got[op] - 1;
-
-            if (!(queue & 1u << m))
-                continue;
-            for (int other = 0; other < MESSAGES; other++)
-                if (queue & 1u << other && now.key_of[other + 1] < now.key_of[m + 1])
-                    goto not_this;
-            next &= ~(1u << m);
-        } else if (queue) {
-            continue;
-        }
-        if (extend(done | 1u << op, next))
-            return 1;
-    not_this:;
-    }
-    return 0;
-}
-static int linearizable(void) { return extend(0, 0); }
-};
-#endif
 
 #define EACH(from, count, what)                                                                    \
     d_step {                                                                                       \
@@ -176,148 +118,53 @@ static int linearizable(void) { return extend(0, 0); }
     MAY_DIE                                                                                        \
     fi
 /* A process's first step.  Equal processes begin in the order of their numbers: every other
- * order is one of these with the numbers exchanged. */
+ * order is one of these with the numbers exchanged.  Senders with own slots are not equal. */
+#ifdef FIXED
+byte sender_turn = SENDERS;
+#else
+byte sender_turn;
+#endif
+byte receiver_turn = SENDERS;
 #define BEGIN(turn, what)                                                                          \
     if                                                                                             \
     :: atomic { turn >= me; turn = (turn == me -> me + 1 : turn); what }                           \
     MAY_DIE_IF(turn > me)                                                                          \
     fi
 
-/* ---- index.c ---- */
-
-/* Read a node: its key, its slot and its version. */
-#define LOAD_NODE(n) link[me] = 1 + n
-
-#define BUMP_NODE(n) ALL_PROCS(link[x] = (link[x] == 1 + n -> 0 : link[x]))
-
-/* The compare-and-swap: every swap bumps the version, so that all others that hold it fail. */
-#define STILL_MINE(n) (link[me] == 1 + n)
-#define SWAP_NODE(n, k, s)                                                                         \
-    node_key[n] = k;                                                                               \
-    node_slot[n] = s;                                                                              \
-    BUMP_NODE(n)
-
-/* Read one child of node n, c = 0 or 1: a control word below a leaf node, a node below the root. */
-#define READ_CHILD(n, c)                                                                           \
-    if                                                                                             \
-    :: n == ROOT && node_key[c] < min -> min = node_key[c]; min_slot = node_slot[c]                \
-    :: n != ROOT && FRONT + 2 * n + c < SLOTS && READY(ctl[FRONT + 2 * n + c]) &&                  \
-           ctl[FRONT + 2 * n + c] < min ->                                                         \
-        min = ctl[FRONT + 2 * n + c];                                                              \
-        min_slot = FRONT + 2 * n + c                                                               \
-    :: else                                                                                        \
-    fi
-
-/* refresh_node: recompute node n, again until the own swap succeeds. */
-inline refresh_node()
-{
-    do
-    :: STEP(LOAD_NODE(n); min = NONE; min_slot = 0);
-       STEP(READ_CHILD(n, 0));
-       STEP(READ_CHILD(n, 1));
-       if
-       :: atomic { STILL_MINE(n) -> SWAP_NODE(n, min, min_slot); min = 0; min_slot = 0; break }
-       :: atomic { !STILL_MINE(n) -> min = 0; min_slot = 0 }
-       MAY_DIE
-       fi
-    od
-}
-
-/* mqxi_index_refresh: recompute the path of slot s, leaf to root. */
-inline refresh(s)
-{
-    n = LEAF(s);
-    refresh_node();
-    n = ROOT;
-    refresh_node();
-    n = 0
-}
-
-/* My bump or swap succeeded: one level up, or out of the loop. */
-#define INSERTED                                                                                   \
-    bumped = false;                                                                                \
-    tries = 0;                                                                                     \
-    min = 0;                                                                                       \
-    min_slot = 0;                                                                                  \
-    if                                                                                             \
-    :: n == ROOT -> n = 0; break                                                                   \
-    :: else -> n = ROOT                                                                            \
-    fi
-#ifdef BREAK_TWO_TRIES
-#define INSERT_FAILED                                                                              \
-    tries++;                                                                                       \
-    if                                                                                             \
-    :: tries == 2 -> INSERTED                                                                      \
-    :: else                                                                                        \
-    fi
-#else
-#define INSERT_FAILED
-#endif
-
-/*
- * mqxi_index_insert: make every node above slot s at most key, and bump its version after the key
- * was published, so that whoever computed the node without it fails.
- */
-inline insert(s, key)
-{
-    n = LEAF(s);
-    do
-    :: STEP(LOAD_NODE(n); min = node_key[n]);
-       if
-       :: min <= key && bumped -> atomic { link[me] = 0; INSERTED }
-       :: min <= key && !bumped ->
-          /* A smaller key stands there: leave it. */
-#if defined(BREAK_NO_BUMP)
-          atomic { link[me] = 0; INSERTED }
-#elif defined(INSERT_CAS)
-          if
-          :: atomic { STILL_MINE(n) -> BUMP_NODE(n); INSERTED }
-          :: atomic { !STILL_MINE(n) -> min = 0; INSERT_FAILED }
-          MAY_DIE
-          fi
-#else
-          /* fetch_add: always succeeds, though perhaps on another node than the one that was
-           * read.  Then look again, but do not bump again: one bump after the publication is
-           * enough, and inserters in lockstep would make each other look again for ever. */
-          if
-          :: atomic { STILL_MINE(n) -> BUMP_NODE(n); INSERTED }
-          :: atomic { !STILL_MINE(n) -> BUMP_NODE(n); min = 0;
-#ifndef BREAK_ADD_AGAIN
-                 bumped = true
-#endif
-             }
-          MAY_DIE
-          fi
-#endif
-       :: min > key ->
-#ifdef INSERT_MIN
-          /* The children's minimum. */
-          min = NONE;
-          STEP(READ_CHILD(n, 0));
-          STEP(READ_CHILD(n, 1));
-#else
-          /* The own key: what is smaller, and there, stands in the node or is on its way. */
-          min = key;
-          min_slot = s;
-#endif
-          if
-          :: atomic { STILL_MINE(n) -> SWAP_NODE(n, min, min_slot); INSERTED }
-          :: atomic { !STILL_MINE(n) -> min = 0; min_slot = 0; INSERT_FAILED }
-          MAY_DIE
-          fi
-       fi
-    od
-}
-
-/* ---- engine.c ---- */
-
-/* A send, or a giving back, returns: from now on message m must not be overlooked, unless it was
- * claimed since (for the nth time) and may be on its way back by somebody else. */
-#define IS_THERE(m, n)                                                                             \
-    there = (claims[m] == n -> there | (1 << m) : there)
+#include "index.pml"
+#include "check.pml"
 
 /* mqxi_event_signal(&recv_event): see sleep.pml for the waking. */
 #define BUMP EACH(SENDERS, REPAIRER, changed[x] = true)
+
+/* The end of announce: signal, note_urgent, return.  note_urgent is one step: lowest only grows, so
+ * what says "bump" when it is looked at says so when the bump comes. */
+#if defined(BREAK_BUMP_FIRST)
+#define SIGNAL(key, then) STEP(then)
+#elif defined(URGENT)
+#define BUMP_URGENT EACH(SENDERS, REPAIRER, hurried[x] = true)
+#define SIGNAL(key, then)                                                                          \
+    STEP(BUMP);                                                                                    \
+    STEP(                                                                                          \
+        if                                                                                         \
+        :: RANK(key) < lowest -> BUMP_URGENT                                                       \
+        :: else                                                                                    \
+        fi;                                                                                        \
+        then                                                                                       \
+    )
+#else
+#define SIGNAL(key, then) STEP(BUMP; then)
+#endif
+
+#ifdef ONE_PRIORITY
+#define ANY_PRIORITY key = KEY(0, 0)
+#else
+#define ANY_PRIORITY                                                                               \
+    if                                                                                             \
+    :: key = KEY(0, 0)                                                                             \
+    :: key = KEY(1, 0)                                                                             \
+    fi
+#endif
 
 #ifdef FIXED
 #define MINE_ONLY &&slot == me % SLOTS
@@ -356,15 +203,16 @@ proctype sender(byte me)
        :: !IN_TREE(slot) -> STEP(front_used = (front_used <= slot -> slot + 1 : front_used))
        :: else
        fi;
-       /* copy the payload in; take a sequence: fetch_add(sequence, 1).  Any priority. */
-       STEP(
-           sequence++;
-           if
-           :: key = KEY(0, sequence)
-#ifndef ONE_PRIORITY
-           :: key = KEY(1, sequence)
+       /* copy the payload in; note_lowest; take a sequence: fetch_add(sequence, 1) */
+#ifdef URGENT
+       STEP(ANY_PRIORITY; lowest = (RANK(key) > lowest -> RANK(key) : lowest));
 #endif
-           fi;
+       STEP(
+#ifndef URGENT
+           ANY_PRIORITY;
+#endif
+           sequence++;
+           key = key + sequence;
            before[sequence] = began & there;
            key_of[sequence] = key;
            began = 0;
@@ -383,11 +231,7 @@ proctype sender(byte me)
        :: IN_TREE(slot) -> insert(slot, key)
        :: else
        fi;
-       /* bump recv_event, return */
-       STEP(
-#ifndef BREAK_BUMP_FIRST
-           BUMP;
-#endif
+       SIGNAL(key,
            IS_THERE(SEQ(key), 0);
 #ifdef LIN
            over = over | (1 << (SEQ(key) - 1));
@@ -400,31 +244,6 @@ proctype sender(byte me)
 end:
     atomic { slot = 0; key = 0; n = 0; min = 0; min_slot = 0; tries = 0; bumped = false;
              began = 0; sent = 0; link[me] = 0; finished++ }
-}
-
-/* The moment of a successful claim: what may not be. */
-inline check_claim(m)
-{
-    /* nobody has it already */
-    assert(!(taken & (1 << m)));
-    /* nothing smaller is there that was there when this receive, or that message's send, began */
-    EACH(1, MESSAGES + 1,
-         assert(!((must[me] | before[m]) & there & (1 << x)) || key_of[x] >= key_of[m]));
-    taken = taken | (1 << m);
-    claims[m]++;
-    there = there & ~(1 << m);
-    ALL_PROCS(must[x] = must[x] & there);
-    EACH(1, MESSAGES + 1, before[x] = before[x] & there);
-#if DEATHS == 0 && !defined(ABORT)
-    before[m] = 0; /* not needed any more: fewer states */
-#ifndef LIN
-    key_of[m] = 0;
-#endif
-#endif
-    if
-    :: !there -> saw_empty = saw_empty | in_call
-    :: else
-    fi
 }
 
 /* mqxi_take and mqxi_take_commit (or mqxi_take_abort), RECEIVES times. */
@@ -456,6 +275,9 @@ again: /* mqxi_take: look */
            fi
        );
 look_again:
+#ifdef URGENT
+       STEP(hurried[me] = false);
+#endif
        /* scan_front: as far as it was ever used */
        STEP(key = NONE; scan = 0; upto = front_used);
        do
@@ -469,6 +291,7 @@ look_again:
            )
        :: else -> scan = 0; upto = 0; break
        od;
+#if TREE > 0
        /* mqxi_index_first: the root */
        STEP(
            if
@@ -476,6 +299,7 @@ look_again:
            :: else
            fi
        );
+#endif
        if
        :: key == NONE ->
            /* nothing: right if recv_event has not moved since before we looked this time */
@@ -492,24 +316,40 @@ look_again:
                goto nothing
            )
 #ifndef BREAK_ACCEPT
-       :: key != NONE && SEQ(key) > newest ->
-           /* known_sequence: now it is known that this one's sequence, or all up to now, are
-            * taken: look a second time */
-           STEP(
-               if
-               :: newest = SEQ(key)
-               :: newest = sequence
-               fi;
-               key = 0; slot = 0;
-               goto look_again
-           )
+       :: key != NONE && SEQ(key) > newest -> goto known
 #endif
-       :: else -> atomic { asked = false; changed[me] = false }
+       :: else
        fi;
+#if defined(URGENT) && !defined(BREAK_NO_URGENT)
+       if
+       :: atomic { hurried[me] -> goto known }
+       :: atomic { !hurried[me] -> asked = false; changed[me] = false }
+       MAY_DIE
+       fi;
+#else
+       atomic { asked = false; changed[me] = false; hurried[me] = false };
+#endif
+       goto claim_it;
+known: /* known_sequence: now it is known that this one's sequence, or all up to now, are taken:
+        * look again */
+       STEP(
+           if
+           :: newest = SEQ(key)
+           :: newest = sequence
+           fi;
+           key = 0; slot = 0;
+           goto look_again
+       );
+claim_it:
        /* claim: CAS(ctl, key, TAKING | me) */
        STEP(
            if
+#ifdef BREAK_SLOT_ONLY
+           :: READY(ctl[slot]) ->
+               key = ctl[slot];
+#else
            :: ctl[slot] == key ->
+#endif
                check_claim(SEQ(key));
                ctl[slot] = TAKING(me);
                newest = (received + 1 == RECEIVES -> 0 : newest); /* not needed: fewer states */
@@ -548,8 +388,7 @@ look_again:
            :: IN_TREE(slot) -> insert(slot, key)
            :: else
            fi;
-           STEP(
-               BUMP;
+           SIGNAL(key,
                IS_THERE(SEQ(key), claim);
                key = 0; slot = 0; won = false; claim = 0;
                goto returned
@@ -557,9 +396,13 @@ look_again:
        fi;
 #endif
        /* copy out; mqxi_take_commit: ctl = FREE (the commit point), bump send_event, return */
+#ifdef OVERFLOW
+       /* to be trimmed: this is the commit point, and the slot is not a message's any more */
+       STEP(assert(ctl[slot] == TAKING(me)); ctl[slot] = FILLING(me));
+#endif
        STEP(
 #ifndef FREE_FIRST
-           assert(ctl[slot] == TAKING(me));
+           assert(ctl[slot] == TAKING(me) || ctl[slot] == FILLING(me));
            ctl[slot] = FREE;
 #endif
 #ifdef LIN
@@ -588,100 +431,14 @@ end:
     atomic {
         newest = 0; key = 0; slot = 0; scan = 0; upto = 0; n = 0; min = 0; min_slot = 0; tries = 0;
         received = 0; claim = 0; asked = false; bumped = false; won = false;
-        changed[me] = false; link[me] = 0; must[me] = 0; in_call = in_call & ~(1 << me);
+        changed[me] = false; hurried[me] = false; link[me] = 0; must[me] = 0;
+        in_call = in_call & ~(1 << me);
         finished++
     }
 }
 
-/* ---- repair.c ---- */
-
 #if DEATHS > 0
-/* mqxi_repair: slots of dead owners, then what the index does not show. */
-inline repair()
-{
-    slot = 0;
-    do
-    :: slot < SLOTS ->
-       /* read the control word; is its owner dead? */
-       STEP(
-           c = 0;
-           if
-           :: ctl[slot] >= FILLING(0) && dead[ctl[slot] & 63] -> c = ctl[slot]
-           :: else
-           fi
-       );
-       if
-       :: c >= TAKING(0) ->
-           STEP(key = old_key[slot]);
-           STEP(
-               if
-               :: ctl[slot] == c ->
-                   ctl[slot] = key;
-                   taken = taken & ~(1 << SEQ(key));
-                   claim = claims[SEQ(key)]
-               :: else -> c = 0; key = 0
-               fi
-           );
-#ifndef BREAK_NO_PATH
-           if
-           :: c && IN_TREE(slot) -> refresh(slot)
-           :: else
-           fi;
-#endif
-           if
-           :: c ->
-               STEP(
-                   BUMP;
-                   IS_THERE(SEQ(key), claim);
-                   key = 0; claim = 0
-               )
-           :: else
-           fi
-       :: c >= FILLING(0) && c < TAKING(0) ->
-           STEP(
-               if
-               :: ctl[slot] == c -> ctl[slot] = FREE
-               :: else
-               fi
-           )
-       :: else
-       fi;
-       c = 0;
-       slot++
-    :: else -> slot = 0; break
-    od;
-#ifndef BREAK_NO_SWEEP
-    /* mqxi_index_check: refresh each node that is not its children's minimum, leaves first */
-    node = 0;
-    do
-    :: node < 3 ->
-       STEP(key = node_key[node]; n = node; min = NONE; min_slot = 0);
-       STEP(READ_CHILD(n, 0));
-       STEP(READ_CHILD(n, 1));
-       if
-       :: key != min -> refresh_node()
-       :: else
-       fi;
-       n = 0; min = 0; min_slot = 0; key = 0;
-       node++
-    :: else -> node = 0; break
-    od
-#endif
-}
-
-proctype repairer(byte me)
-{
-    byte slot, c, key, n, node, min, min_slot, x, claim;
-
-    if
-    :: deaths
-    :: finished == SENDERS + RECEIVERS -> goto end
-    fi;
-    repair();
-end:
-    atomic { slot = 0; c = 0; key = 0; claim = 0; n = 0; node = 0; min = 0; min_slot = 0;
-             link[me] = 0; finished++ }
-}
+#include "repair.pml"
 #endif
 
 /* When all have finished or died: the last repair, then the books are checked. */
@@ -699,33 +456,7 @@ proctype judge(byte me)
     finished == REPAIRER;
 #endif
 end:
-    skip;
-    d_step {
-        /* published = taken + ready, each once, and every ready key is shown by its whole path */
-        slot = 0;
-        c = 0;
-        do
-        :: slot < SLOTS ->
-            assert(ctl[slot] < FILLING(0));
-            if
-            :: READY(ctl[slot]) ->
-                assert(!((c | taken) & (1 << SEQ(ctl[slot]))));
-                c = c | (1 << SEQ(ctl[slot]));
-                assert(!IN_TREE(slot) ||
-                       (node_key[LEAF(slot)] <= ctl[slot] && node_key[ROOT] <= ctl[slot]))
-            :: else
-            fi;
-            slot++
-        :: else -> break
-        od;
-        assert((c | taken) == published)
-    }
-#ifdef LIN
-    atomic {
-        c_code { now.linear = linearizable(); };
-        assert(linear)
-    }
-#endif
+    check_books()
 }
 
 init

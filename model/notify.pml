@@ -20,6 +20,7 @@
  *           -DBREAK_UNPROMISED  somebody was woken: no notification, promise or not
  *           -DBREAK_ANY         any other message counts, not only earlier ones
  *           -DBREAK_GONE        a promised message that is gone does not notify
+ *           -DBREAK_UNTOLD      put_tells is set after the look at the queue
  *           -DBREAK_LATE_REGISTRATION  empty the queue, then register
  */
 #ifndef SENDERS
@@ -43,6 +44,7 @@ bit sleepers;        /* ... and its bit 0 */
 #if RECEIVERS > 0
 bool asleep[RECEIVERS];
 #endif
+bit tells;           /* put_tells: there ever was a registration */
 byte notify;         /* number of the registration that holds, 0: none */
 byte number, word;   /* of the registrant's entry: SET for this number, FIRED, NONE */
 bool waiting;        /* the registrant has registered, seen the queue empty, and waits */
@@ -80,7 +82,11 @@ proctype sender(byte me)
 
     atomic { sequence++; mine = sequence };
 #if !defined BREAK_NO_PROMISE && !defined BREAK_LATE
-    /* mqxi_notify_promise */
+    /* mqxi_notify_promise, if put_tells says so */
+    if
+    :: atomic { !tells -> goto publish }
+    :: atomic { tells }
+    fi;
     if
     :: atomic { !sleepers -> goto publish }
     :: atomic { sleepers -> before = handed }
@@ -131,6 +137,11 @@ publish:
     :: else
     fi;
 #endif
+    /* put_tells once more, after the bump */
+    if
+    :: atomic { !tells -> goto done }
+    :: atomic { tells }
+    fi;
     /* keep_promise */
     if
     :: made && woken -> goto done
@@ -228,15 +239,19 @@ proctype registrant()
         od;
 #endif
         atomic { number++; word = SET; n++ };
+#ifndef BREAK_UNTOLD
+        atomic { tells = 1 };
+#endif
         /* hold: what fired is cleared away by who finds it */
-        if
-        :: atomic { notify == 0 || notify != number -> notify = number }
-        fi;
+        atomic { notify = number };
 #ifndef BREAK_LATE_REGISTRATION
         do
         :: atomic { !EMPTY -> take_any(slot) }
         :: atomic { EMPTY -> waiting = true; break }
         od;
+#ifdef BREAK_UNTOLD
+        atomic { tells = 1 };
+#endif
 #else
         waiting = true;
 #endif

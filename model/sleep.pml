@@ -10,6 +10,7 @@
  * Sizes:    -DSENDERS=n (each sends once, or not at all) -DRECEIVERS=n (each takes once)
  * Options:  -DWAKE_ALL  signal wakes everybody
  *           -DLEAVE     a sleeper may return by itself (deadline, signal) for good
+ *           -DCANCEL    one that was woken may be cancelled, and then wakes another in its stead
  *           -DKILL      one process may die, at any step
  *           -DRECHECK   a sleeper looks again when nothing else moves (in the code: every second)
  * Breakages, all of which must be found:
@@ -76,22 +77,9 @@ inline futex_wake(limit, n)
     i = 0
 }
 
-/* mqxi_put's end: publish, then mqxi_event_signal(recv_event, one). */
-proctype sender()
+/* mqxi_event_wake(event, one). */
+inline event_wake()
 {
-    byte i, n;
-    bit had;
-
-    if
-    :: goto done
-    :: STEP(atomic { messages++ }) /* publish */
-    fi;
-    /* old = fetch_add(event, 2) */
-    STEP(atomic { count++; had = sleepers });
-    if
-    :: !had -> goto done
-    :: else /* mqxi_event_wake */
-    fi;
 #ifdef BREAK_CLEAR_FIRST
     STEP(atomic { sleepers = 0 });
     STEP(atomic { futex_wake(1, n) });
@@ -115,6 +103,25 @@ proctype sender()
     STEP(atomic { futex_wake(ALL, n) });
 #endif
 #endif
+}
+
+/* mqxi_put's end: publish, then mqxi_event_signal(recv_event, one). */
+proctype sender()
+{
+    byte i, n;
+    bit had;
+
+    if
+    :: goto done
+    :: STEP(atomic { messages++ }) /* publish */
+    fi;
+    /* old = fetch_add(event, 2) */
+    STEP(atomic { count++; had = sleepers });
+    if
+    :: !had -> goto done
+    :: else
+    fi;
+    event_wake();
 done:
 dead:
     atomic { n = 0; had = 0 }
@@ -125,6 +132,9 @@ proctype receiver(byte me)
 {
     byte seen;
     bit had;
+#ifdef CANCEL
+    byte i, n;
+#endif
 
 again:
 #ifndef BREAK_LATE_WORD
@@ -167,6 +177,9 @@ end_asleep:
 #ifdef BREAK_NO_LOOK
     :: atomic { !asleep[me] -> goto done }
 #endif
+#ifdef CANCEL
+    :: atomic { !asleep[me] -> goto abandon }
+#endif
 #ifdef LEAVE
     :: atomic { asleep[me] -> asleep[me] = false; goto done } /* deadline, signal */
 #endif
@@ -177,6 +190,11 @@ end_asleep:
     :: atomic { timeout && messages > 0 && asleep[me] -> asleep[me] = false; goto again }
 #endif
     fi;
+#ifdef CANCEL
+abandon: /* posix.c: it may have been the one that a signal woke */
+    event_wake();
+    n = 0;
+#endif
 done:
 dead:
     atomic { seen = 0; had = 0; gone++ }

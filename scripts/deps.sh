@@ -1,6 +1,9 @@
 #!/bin/bash
 # Is everything there that building, testing and the demo need?  As root on a
 # Debian-like system, install what is missing; else say the one command to run.
+#
+#   deps.sh [PROGRAM...]    these as well, each the package of its name, but only
+#                           if that is easily done: what needs them is skipped else
 
 missing=()
 
@@ -31,8 +34,28 @@ look() {
     need_header cmocka.h libcmocka-dev
 }
 
+install() { # packages; says what it does, and why it failed
+    echo "deps: installing $*"
+    log=$({ apt-get update && apt-get install -y --no-install-recommends "$@"; } 2>&1)
+}
+
+wanted() { # programs
+    local program programs=()
+    for program; do
+        command -v "$program" >/dev/null || programs+=("$program")
+    done
+    [ ${#programs[@]} -eq 0 ] && return
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null || ! install "${programs[@]}"; then
+        echo "deps: without ${programs[*]}, what needs that is skipped"
+    fi
+}
+
+export DEBIAN_FRONTEND=noninteractive
 look
-[ ${#missing[@]} -eq 0 ] && exit 0
+if [ ${#missing[@]} -eq 0 ]; then
+    wanted "$@"
+    exit 0
+fi
 if ! command -v apt-get >/dev/null; then
     echo "deps: missing, by their Debian names: ${missing[*]}; install them and try again" >&2
     exit 1
@@ -42,9 +65,7 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "    apt-get update && apt-get install -y ${missing[*]}" >&2
     exit 1
 fi
-echo "deps: installing ${missing[*]}"
-export DEBIAN_FRONTEND=noninteractive
-if ! log=$({ apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } 2>&1); then
+if ! install "${missing[@]}"; then
     echo "$log" >&2
     echo "deps: apt-get could not install ${missing[*]}; its messages are above" >&2
     exit 1
@@ -54,3 +75,4 @@ if [ ${#missing[@]} -ne 0 ]; then
     echo "deps: still missing after the installation: ${missing[*]}" >&2
     exit 1
 fi
+wanted "$@"
