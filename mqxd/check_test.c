@@ -79,7 +79,7 @@ static void good_ones_hold_together(void)
     struct store *s = new_store();
 
     is_sound();
-    for (int i = 0; i < 300 && !time_is_up(); i++) {
+    for (int i = 0; i < 1000 && !time_is_up(); i++) {
         IS(store_transact(s, change, &chance), 0);
         next_random(&chance);
         is_sound(); /* while it is open, too: what was committed is in the file */

@@ -66,6 +66,18 @@ unlinked_in_use() {
     await "mqxd to forget it" nothing_gone
 }
 
+# A name is part of a line, whatever is in it.
+forged_lines() {
+    start_mqxd
+    status 0 mqx create --durable=async $'q\nmqxd: forged\033[2J'
+    await "the commit" is_stored forged
+    kill_mqxd
+    lose_memory
+    start_mqxd # and says that it is restored
+    ! grep -q '^mqxd: forged' mqxd.log || no "the name made a line of its own: $(od -c mqxd.log)"
+    grep -qF 'q?mqxd: forged?[2J: restored' mqxd.log || no "it said: $(cat mqxd.log)"
+}
+
 policies() {
     printf '[*]\ndurable = async\nmaxmsg = 20\n[tmp-*]\ndurable = off\n' >mqx.conf
     export MQX_CONF=$PWD/mqx.conf
@@ -219,4 +231,5 @@ else
         skip "$name" "only root can"
     done
 fi
+try "names of queues do not forge lines of the log" forged_lines
 finish
