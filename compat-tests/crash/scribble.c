@@ -245,12 +245,13 @@ static uint64_t telling(void)
 /* Where a word with a meaning lies, and how many bytes it has. */
 static uint64_t telling_place(unsigned *bytes)
 {
-    static const uint16_t small[] = {
-        HEADER(version),    HEADER(kind),       HEADER(maxmsg),       HEADER(msgsize),
-        HEADER(mode),       HEADER(durable),    HEADER(recv_event),   HEADER(send_event),
-        HEADER(recv_event), HEADER(reserved),   HEADER(free_word),    HEADER(front_used),
-        HEADER(send_event), HEADER(dirty),      HEADER(commit_event), HEADER(send_cpu),
-        HEADER(put_tells),  HEADER(take_tells), HEADER(shown),        HEADER(watched)};
+    static const uint16_t small[] = {HEADER(version),    HEADER(kind),       HEADER(maxmsg),
+                                     HEADER(msgsize),    HEADER(mode),       HEADER(durable),
+                                     HEADER(recv_event), HEADER(send_event), HEADER(recv_event),
+                                     HEADER(reserved),   HEADER(free_word),  HEADER(front_used),
+                                     HEADER(send_event), HEADER(dirty),      HEADER(commit_event),
+                                     HEADER(send_cpu),   HEADER(put_tells),  HEADER(take_tells),
+                                     HEADER(shown),      HEADER(watched),    HEADER(registry)};
     static const uint16_t large[] = {HEADER(magic),    HEADER(fingerprint), HEADER(sequence),
                                      HEADER(sequence), HEADER(last_sweep),  HEADER(last_send_ns)};
     static const uint16_t of_slot[] = {SLOT(len), SLOT(len), SLOT(room), SLOT(pid)};

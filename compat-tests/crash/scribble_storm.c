@@ -31,19 +31,26 @@ static uint64_t seconds = 3, rounds = MODES, scribblers = 1;
 
 /* --- a round ---------------------------------------------------------------------------------- */
 
+/* What is scribbled on. */
+static void target(char *path)
+{
+    const char *dir = getenv("MQX_DIR");
+
+    if (mode->registry)
+        snprintf(path, PATH_MAX, "%s/clients/%u", dir, (unsigned)geteuid());
+    else
+        snprintf(path, PATH_MAX, "%s/queues%s", dir, sick_name);
+}
+
 static pid_t start_scribbler(unsigned i)
 {
     char program[PATH_MAX], path[PATH_MAX], number[32];
-    const char *dir = getenv("MQX_DIR");
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 12);
     pid_t child;
 
     program[n < 0 ? 0 : n] = 0;
     strcat(dirname(program), "/scribble");
-    if (mode->registry)
-        snprintf(path, sizeof path, "%s/clients/%u", dir, (unsigned)geteuid());
-    else
-        snprintf(path, sizeof path, "%s/queues%s", dir, sick_name);
+    target(path);
     snprintf(number, sizeof number, "%" PRIu64, storm_mix(seed + round_number) + i + 1);
     child = storm_fork();
     if (child == 0) {
@@ -116,13 +123,16 @@ static void print_results(void)
            shared->ended_by_signal, shared->cancelled, sent);
 }
 
-/* The queue that was sick, made anew, works. */
+/* The queue that was sick, made anew, works; a registry is made anew when it was removed. */
 static void check_after(void)
 {
-    char text[8] = "";
+    char text[8] = "", path[PATH_MAX];
     unsigned prio = 0;
     mqd_t queue;
 
+    target(path);
+    if (mode->registry)
+        unlink(path);
     mq_unlink(sick_name);
     queue = storm_open(sick_name, O_RDWR | O_CREAT | O_EXCL | O_NONBLOCK, 8, sizeof text);
     storm_check(queue != (mqd_t)-1 && mq_send(queue, "again", 6, 3) == 0 &&
@@ -192,8 +202,7 @@ static int run_round(void)
                 shared->faults ? ": " : "", shared->fault);
     storm_check(shared->succeeded > 0 && (!mode->expected || shared->failed[mode->expected]),
                 "%s: there were good calls, and the bad ones that were wanted", mode->name);
-    if (!mode->registry)
-        check_after();
+    check_after();
     mq_unlink(well_name);
     mq_unlink(sick_name);
     return storm_failed != 0;

@@ -80,7 +80,7 @@ static bool sane(int error)
         if (error == known[i])
             return true;
     /* No client number can be had. */
-    return mode->registry && error == ESTALE;
+    return mode->registry && (error == ESTALE || error == EUSERS);
 }
 
 /* EACCES, ESRCH: mode and policy of the queue say so.  ENOENT: unlinked by another process. */
