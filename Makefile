@@ -185,7 +185,8 @@ $(B)/test/damage_queue $(B)/test/seeds: $(B)/test/%: $(B)/obj/fuzz/%.o $(B)/obj/
 	$(call link,$(INIH))
 
 # Fuzzers see the branches of what they fuzz: all of it is compiled for them, by clang.  A target is
-# fuzz/NAME_fuzz.c; the other files there are what targets share.
+# fuzz/NAME_fuzz.c; the other files there are what targets share.  With other FUZZFLAGS in a folder of
+# its own, -fprofile-instr-generate -fcoverage-mapping, llvm-cov shows what they reach.
 FUZZ := clang $(filter-out $(SAN),$(OURS)) $(FUZZFLAGS) -O1 -g -fno-omit-frame-pointer \
         -fsanitize=address,undefined -fno-sanitize-recover=undefined
 fuzzed = $(patsubst %.c,$(B)/fuzz/obj/%.o,$(filter-out %/main.c,$(call sources,$(1))))

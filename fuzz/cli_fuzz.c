@@ -25,7 +25,7 @@
 #define QUEUE "fuzz"
 
 static int output, errors; /* the fuzzer's own stdout and stderr; 0: not kept yet */
-static FILE *said;                   /* what stands in for stderr */
+static FILE *said;         /* what stands in for stderr */
 
 /* Both go to a file in MQX_DIR while a command runs. */
 static void redirect(void)
@@ -97,7 +97,8 @@ static void run(int (*command)(int argc, char **argv), const char *name, const c
                 status);
 }
 
-#define RUN(command, ...) run(cmd_##command, "mqx: " #command, (const char *const[]){__VA_ARGS__, NULL})
+#define RUN(command, ...)                                                                          \
+    run(cmd_##command, "mqx: " #command, (const char *const[]){__VA_ARGS__, NULL})
 
 /* A send to a sync queue would wait for mqxd. */
 static bool is_sync(void)

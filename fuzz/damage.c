@@ -31,7 +31,7 @@ bool damage_may(long r, int other)
     return r == 0 || r == -EBADMSG || r == -EIO || (other && r == other);
 }
 
-/* --- reading inputs ----------------------------------------------------------------------------- */
+/* --- reading inputs ------------------------------------------------------------------------ */
 
 struct mqxi_attr damage_shape(uint8_t which)
 {
@@ -79,7 +79,7 @@ uint64_t damage_region(const struct mqxi_layout *l, unsigned region, uint64_t *l
     return edges[region];
 }
 
-/* --- damage ------------------------------------------------------------------------------------- */
+/* --- damage -------------------------------------------------------------------------------- */
 
 /* The word that a record means; one of the header where the region is empty. */
 static uint64_t place(const struct mqxi_layout *l, unsigned region, uint64_t offset)
@@ -103,15 +103,15 @@ static uint64_t telling(const struct mqxi_queue *q, uint64_t which)
         INT64_MAX,
         MQXI_CTL_FILLING | mine,
         MQXI_CTL_TAKING | mine,
-        MQXI_CTL_FILLING | 1,                    /* dead: generation 1 of number 0 */
-        MQXI_CTL_TAKING | (mine - 1),            /* this number's last holder */
-        MQXI_CTL_TAKING | MQXI_CTL_OWNER,        /* no such number */
-        MQXI_CTL_OWNED | MQXI_CTL_STATE | mine,  /* no such state */
-        MQXI_CTL_OWNED,                          /* neither */
-        MQXI_SEQ_MAX,                            /* the last sequence */
+        MQXI_CTL_FILLING | 1,                   /* dead: generation 1 of number 0 */
+        MQXI_CTL_TAKING | (mine - 1),           /* this number's last holder */
+        MQXI_CTL_TAKING | MQXI_CTL_OWNER,       /* no such number */
+        MQXI_CTL_OWNED | MQXI_CTL_STATE | mine, /* no such state */
+        MQXI_CTL_OWNED,                         /* neither */
+        MQXI_SEQ_MAX,                           /* the last sequence */
         MQXI_SEQ_MAX - 1,
-        (UINT64_C(32767) << MQXI_SEQ_BITS) | 1,  /* keys: lowest priority, */
-        1 | UINT64_C(1) << 40,                   /* highest priority, late */
+        (UINT64_C(32767) << MQXI_SEQ_BITS) | 1, /* keys: lowest priority, */
+        1 | UINT64_C(1) << 40,                  /* highest priority, late */
         atomic_load(&q->ctl[0]),
         q->layout.maxmsg,
         q->layout.maxmsg + 1ull,
@@ -235,7 +235,7 @@ void damage_do(struct mqxi_queue *q, const struct damage_record *d)
         write_word(q, place(&q->layout, d->region % DAMAGE_PLACES, d->offset), d);
 }
 
-/* --- queues ------------------------------------------------------------------------------------- */
+/* --- queues -------------------------------------------------------------------------------- */
 
 static void put_messages(struct mqxi_queue *q, unsigned messages)
 {

@@ -12,7 +12,7 @@ struct fuse_req {
     bool interrupted;
     int error; /* the answer: 0, or a positive errno */
     size_t bytes;
-    char data[64];              /* the beginning of what was read */
+    char data[64]; /* the beginning of what was read */
     struct fuse_entry_param entry;
     struct fuse_file_info file; /* of open and create */
     struct fuse_ctx caller;

@@ -100,8 +100,8 @@ void *__wrap_mmap(void *where, size_t len, int prot, int flags, int fd, long off
 
     if (where || fd < 0 || !(flags & MAP_SHARED) || !(prot & PROT_WRITE))
         return __real_mmap(where, len, prot, flags, fd, offset);
-    area = __real_mmap(NULL, size + 2 * FENCE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                       -1, 0);
+    area = __real_mmap(NULL, size + 2 * FENCE, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (area == MAP_FAILED)
         return MAP_FAILED;
     p = __real_mmap(area + FENCE, len, prot, flags | MAP_FIXED, fd, offset);

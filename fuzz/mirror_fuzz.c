@@ -40,7 +40,7 @@ struct run {
 
 static char store_dir[PATH_MAX];
 
-/* --- the healthy queue -------------------------------------------------------------------------- */
+/* --- the healthy queue --------------------------------------------------------------------- */
 
 static void well_put(struct run *run)
 {
@@ -92,7 +92,7 @@ static void well_stored(struct run *run)
     damage_must(run->next == run->sent - run->received, "messages in the store", run->next);
 }
 
-/* --- the damaged one ---------------------------------------------------------------------------- */
+/* --- the damaged one ----------------------------------------------------------------------- */
 
 static void use_damaged(struct run *run, const struct damage_record *d)
 {
@@ -124,7 +124,7 @@ static void truncate_damaged(uint64_t size)
     damage_must(truncate(path, (off_t)size) == 0 || errno == ENOENT, "truncate", errno);
 }
 
-/* --- mqxd --------------------------------------------------------------------------------------- */
+/* --- mqxd ---------------------------------------------------------------------------------- */
 
 static void look(struct run *run)
 {
@@ -189,7 +189,7 @@ static void operate(struct run *run, const struct damage_record *d)
     }
 }
 
-/* --- a reboot ----------------------------------------------------------------------------------- */
+/* --- a reboot ------------------------------------------------------------------------------ */
 
 static int drain(const char *name, void *arg)
 {
@@ -250,7 +250,7 @@ static void empty_store(struct store *s)
         damage_must(store_transact(s, forget, &q) == 0, "empty the store", 0);
 }
 
-/* ------------------------------------------------------------------------------------------------ */
+/* ------------------------------------------------------------------------------------------- */
 
 static struct mqxi_queue *attach(const char *name)
 {

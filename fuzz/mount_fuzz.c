@@ -69,7 +69,7 @@ static void forget(fuse_ino_t node)
     answered(&r, "forget");
 }
 
-/* --- the healthy queue -------------------------------------------------------------------------- */
+/* --- the healthy queue --------------------------------------------------------------------- */
 
 static struct fuse_file_info open_well(fuse_ino_t *node)
 {
@@ -117,7 +117,7 @@ static void serve_well(struct run *run)
     close_well(node, &info);
 }
 
-/* --- the damaged one ---------------------------------------------------------------------------- */
+/* --- the damaged one ----------------------------------------------------------------------- */
 
 static void open_file(struct run *run, const struct damage_record *d)
 {
@@ -262,7 +262,7 @@ static void truncate_it(const struct run *run, uint64_t size)
                 "truncate", errno);
 }
 
-/* --- mqxfs -------------------------------------------------------------------------------------- */
+/* --- mqxfs --------------------------------------------------------------------------------- */
 
 /* What the event loop does between two requests. */
 static void turn(void)
@@ -320,7 +320,7 @@ static void operate(struct run *run, const struct damage_record *d)
     collect_answers(run);
 }
 
-/* ------------------------------------------------------------------------------------------------ */
+/* ------------------------------------------------------------------------------------------- */
 
 static void begin(struct run *run, struct damage_input *in)
 {

@@ -59,7 +59,7 @@ static int expected(const char *name)
     return len > NAME_MAX + 1 ? -ENAMETOOLONG : 0;
 }
 
-/* --- what is shown ---------------------------------------------------------------------------- */
+/* --- what is shown ------------------------------------------------------------------------- */
 
 /* No control characters, and all UTF-8. */
 static void check_text(const char *text)
@@ -117,7 +117,7 @@ static void check_shown(const char *name)
     free(json);
 }
 
-/* --- the queue -------------------------------------------------------------------------------- */
+/* --- the queue ----------------------------------------------------------------------------- */
 
 struct wanted {
     const char *name;

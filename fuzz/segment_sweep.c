@@ -30,8 +30,8 @@
 #include "thread.h"
 
 #define QUEUE  "sweep"
-#define MOST   1200 /* messages */
-#define LONGER 300 /* the longest message */
+#define MOST   1200        /* messages */
+#define LONGER 300         /* the longest message */
 #define LARGE  (64u << 10) /* any that a damaged header may allow */
 
 struct message {
@@ -58,7 +58,7 @@ static uint64_t cases, slowest;
 static const char *slowest_what = "";
 static uint8_t buffer[LARGE];
 
-/* --- telling ------------------------------------------------------------------------------------ */
+/* --- telling ------------------------------------------------------------------------------- */
 
 static void tell(const char *what, long got)
 {
@@ -103,7 +103,7 @@ static uint64_t clock_ns(void)
         }                                                                                          \
     } while (0)
 
-/* --- all operations ----------------------------------------------------------------------------- */
+/* --- all operations ------------------------------------------------------------------------ */
 
 static int receive(struct mqxi_queue *q, struct message *out)
 {
@@ -281,7 +281,7 @@ static int worth(const struct mqxi_layout *l, uint64_t at)
     return (at >= l->ctl && at < l->used) || at >= l->slots;
 }
 
-/* --- the sweep ---------------------------------------------------------------------------------- */
+/* --- the sweep ----------------------------------------------------------------------------- */
 
 static struct mqxi_queue *damaged(void)
 {
@@ -430,8 +430,8 @@ static void sweep(uint32_t maxmsg, uint32_t msgsize, uint32_t slots, bool tree_o
     l = &good.q->layout;
     visited = try_bytes(tree_only ? l->tree : 0, l->slots);
     for (uint32_t i = 0; i < maxmsg && !tree_only; i += step)
-        visited += try_bytes(l->slots + (uint64_t)i * l->stride,
-                             l->slots + (uint64_t)(i + 1) * l->stride);
+        visited +=
+            try_bytes(l->slots + (uint64_t)i * l->stride, l->slots + (uint64_t)(i + 1) * l->stride);
     printf("%u x %u bytes, %u messages, tree of %u levels: %lu of %lu bytes, %lu cases\n", maxmsg,
            msgsize, good.count, l->levels, (unsigned long)visited,
            (unsigned long)(l->slots + (uint64_t)maxmsg * l->stride),
@@ -451,7 +451,8 @@ int main(int argc, char **argv)
     sweep(100, 16, slots, false); /* a tree of two levels */
     if (!slots)
         sweep(1200, 16, 0, true); /* of three */
-    printf("slowest: %s, %lu us of processor time\n", slowest_what, (unsigned long)(slowest / 1000));
+    printf("slowest: %s, %lu us of processor time\n", slowest_what,
+           (unsigned long)(slowest / 1000));
     damage_must(fence_count() == 0, "segments that are still mapped", fence_count());
     return 0;
 }

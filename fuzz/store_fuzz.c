@@ -88,7 +88,7 @@ static MDB_val eat_bytes(struct input *in, size_t bytes)
     return v;
 }
 
-/* --- a good store ----------------------------------------------------------------------------- */
+/* --- a good store -------------------------------------------------------------------------- */
 
 static int put_some(struct store *s, void *arg)
 {
@@ -177,7 +177,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
-/* --- records ---------------------------------------------------------------------------------- */
+/* --- records ------------------------------------------------------------------------------- */
 
 static void put_record(MDB_txn *txn, MDB_dbi db, struct input *in)
 {
@@ -305,7 +305,7 @@ static void try_records(struct input *in)
     forget_queues();
 }
 
-/* --- damages ---------------------------------------------------------------------------------- */
+/* --- damages ------------------------------------------------------------------------------- */
 
 /* Where in the page: its head, the places of its records, a record's head, or anywhere. */
 static size_t place(const uint8_t *page, struct input *in)

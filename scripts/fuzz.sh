@@ -1,6 +1,6 @@
 #!/bin/bash
-# fuzz.sh FUZZER RUNS: run a fuzz target for so many inputs, after those of its corpus in the tree
-# and those that failed before.
+# fuzz.sh FUZZER RUNS: run a fuzz target for so many inputs (180s: for so many seconds), after those
+# of its corpus in the tree and those that failed before.
 # fuzz.sh FUZZER FILE: run this one input again.
 #
 # Inputs that reach new code are kept beside the target, where the next round begins; so is what it
@@ -31,7 +31,8 @@ again=("$fuzzer".found-*)
 if [ ${#again[@]} -gt 0 ] && ! run "${again[@]}"; then
     status=1
 else
-    run -runs="$2" -print_final_stats=1 "$corpus" $seeds
+    case $2 in *s) most=-max_total_time=${2%s} ;; *) most=-runs=$2 ;; esac
+    run "$most" -print_final_stats=1 "$corpus" $seeds
     status=$?
 fi
 [ $status -eq 0 ] && exit
