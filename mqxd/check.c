@@ -32,7 +32,9 @@
 #define KEY_MAX  511u
 #define MAPPABLE (UINT64_C(1) << 46)
 
-enum { BRANCH = 1, LEAF = 2, OVERFLOW = 4, KINDS = 0x7f };  /* of pages */
+/* Flags of pages: no other one is ever on disk, and LMDB believes those that it only has in memory.
+ */
+enum { BRANCH = 1, LEAF = 2, OVERFLOW = 4 };
 enum { BIG = 1, NAMED = 2 };                                /* flags of nodes */
 enum { INTEGER_KEYS = 8, FREE_PAGES = 0, MAIN = 1, ROOTS }; /* flag of trees; the trees of a meta */
 
@@ -111,7 +113,7 @@ static const struct page *page_at(struct check *c, uint64_t number, uint16_t kin
     p = (const struct page *)(c->file + number * c->page_size);
     if ((number + 1) * c->page_size > c->size)
         damaged(c, "page %lu is behind the end of the file", (unsigned long)number);
-    else if (p->number != number || (p->flags & KINDS) != kind)
+    else if (p->number != number || p->flags != kind)
         damaged(c, "page %lu is not the one that should be there", (unsigned long)number);
     else
         return p;

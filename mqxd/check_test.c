@@ -195,6 +195,8 @@ static void damaged_ones_do_not(void)
     leaf = page_of(2), branch = page_of(1), large = page_of(4);
     damaged(leaf, 10, 1); /* kind */
     damaged(leaf, 10, 0x22);
+    damaged(leaf, 10, 0x4002); /* flags that LMDB only has in memory */
+    damaged(leaf, 10, 0x8002);
     damaged(leaf, 12, 15); /* where its free room begins and ends */
     damaged(leaf, 12, 0xfff0);
     damaged(leaf, 14, 20);
