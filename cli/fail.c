@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "client.h"
 #include "names.h"
 #include "text.h"
 
@@ -25,7 +26,13 @@ int fail_because(const char *command, const char *what, const char *format, ...)
 int fail(const char *command, const char *queue, int error)
 {
     const char *bare = queue + (queue[0] == '/');
+    char registry[PATH_MAX];
 
+    if ((error == EBADMSG || error == EACCES) && mqxi_client_unusable(registry))
+        return fail_because(command, queue,
+                            "the registry of the processes that use this user's queues is damaged, "
+                            "or not a file of that user: end those processes, then remove %s",
+                            registry);
     switch (error) {
     case ENOENT:
         return fail_because(command, queue, "no such queue in %s; create it with 'mqx create %s'",

@@ -143,6 +143,31 @@ static bool may_name(uint32_t registry, uid_t user)
     return false;
 }
 
+/* The last registry that could not be used for what it is; + 1. */
+static _Atomic uint64_t unusable;
+
+/* Is this error the registry file's own?  Then note it, and let it be that of a damaged queue. */
+static long judge(uint32_t registry, long error)
+{
+    switch (error) {
+    case -EBADMSG:
+    case -EISDIR:
+    case -ELOOP:
+    case -EACCES:
+        atomic_store(&unusable, (uint64_t)registry + 1);
+        return error == -EACCES ? error : -EBADMSG;
+    default:
+        return error;
+    }
+}
+
+bool mqxi_client_unusable(char *path)
+{
+    uint64_t which = atomic_exchange(&unusable, 0);
+
+    return which != 0 && registry_path((uint32_t)(which - 1), path) == 0;
+}
+
 /* Pages for every generation: who begins to receive must not need room, nor a page be missing that
  * somebody reads. */
 static int allocate(int fd)
@@ -284,7 +309,7 @@ static long take(void *arg)
     int fd = registry_open(t->registry, owner, &st), r;
 
     if (fd < 0)
-        return fd;
+        return judge(t->registry, fd);
     r = registry_check(fd);
     if (r == 0 && atomic_load(known_registry(t->registry)) == 0 && st.uid != owner &&
         st.uid != euid)
@@ -300,7 +325,7 @@ static long take(void *arg)
         t->owner |= generation;
     }
     mqxi_sys_close(fd); /* the mapping keeps the lock */
-    return r;
+    return judge(t->registry, r);
 }
 
 /*
@@ -397,7 +422,10 @@ int mqxi_client_renew(uint32_t registry, uid_t user)
     r = mqxi_sys_stat(AT_FDCWD, path, &st);
     if (r < 0 && r != -ENOENT)
         return r;
-    if ((r == 0 && (!S_ISREG(st.mode) || st.uid != user)) || !may_name(registry, user))
+    if (r == 0 && (!S_ISREG(st.mode) || st.uid != user)) /* or the queue names what is not its */
+        return registry == user || registry >= MQXI_REGISTRY_ELSE ? (int)judge(registry, -EBADMSG)
+                                                                  : -EBADMSG;
+    if (!may_name(registry, user))
         return -EBADMSG;
     known = find_known(registry);
     atomic_compare_exchange_strong(&known->user, &nobody, (uint64_t)user + 1);

@@ -65,6 +65,13 @@ static inline struct mqxi_identity *mqxi_client_self(uint32_t registry, int *err
  */
 int mqxi_client_renew(uint32_t registry, uid_t user);
 
+/*
+ * For who says why a queue cannot be used (-EBADMSG, -EACCES), once after each
+ * failure: was it for a registry that is damaged, or not the file that it should
+ * be?  Its path (PATH_MAX).
+ */
+bool mqxi_client_unusable(char *path);
+
 /* Is the process that took this owner id still there?  True where that cannot be told. */
 bool mqxi_client_alive(uint32_t registry, uint64_t owner);
 

@@ -389,7 +389,7 @@ static void all_numbers_taken(void)
 static void damaged_registry(void)
 {
     static const char garbage[16] = "no registry here";
-    char path[PATH_MAX];
+    char path[PATH_MAX], named[PATH_MAX];
     int error = 0, fd;
 
     IS(mqxi_dirs_make(), 0);
@@ -399,12 +399,21 @@ static void damaged_registry(void)
     IS(write(fd, garbage, sizeof(garbage)), sizeof(garbage));
     CHECK(mqxi_client_self(geteuid(), &error) == NULL);
     IS(error, -EBADMSG);
+    CHECK(mqxi_client_unusable(named) && strcmp(named, path) == 0);
+    CHECK(!mqxi_client_unusable(named)); /* it is told once */
     IS(unlink(path), 0);
     IS(symlink("/dev/null", path), 0);
     CHECK(mqxi_client_self(geteuid(), &error) == NULL);
-    IS(error, -ELOOP);
+    IS(error, -EBADMSG);
+    IS(mqxi_client_renew(geteuid(), geteuid()), -EBADMSG);
+    CHECK(mqxi_client_unusable(named) && strcmp(named, path) == 0);
     IS(unlink(path), 0);
     CHECK(alive(self()));
+    /* A queue that names another user's registry is itself what is wrong. */
+    snprintf(strrchr(path, '/'), 20, "/%u", geteuid() + 1);
+    IS(symlink("/dev/null", path), 0);
+    IS(mqxi_client_renew(geteuid() + 1, geteuid()), -EBADMSG);
+    CHECK(!mqxi_client_unusable(named));
 }
 
 static void no_descriptor_free(void)

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "durable.h"
 #include "log.h"
 #include "names.h"
@@ -149,6 +150,21 @@ static int check_claim(struct looking *l, const struct store_queue *record, bool
                : 0;
 }
 
+static void say_why_not(const char *name, int error)
+{
+    char registry[PATH_MAX];
+
+    if ((error == -EBADMSG || error == -EACCES) && mqxi_client_unusable(registry))
+        say("queue /%s: cannot be mirrored: the registry of the processes that use this user's "
+            "queues is damaged, or not a file of that user: end those processes, then remove %s",
+            name, registry);
+    else if (error == -EBADMSG)
+        say("queue /%s: cannot be mirrored: its segment is damaged, or of another version of mqx",
+            name);
+    else
+        say("queue /%s: cannot be mirrored: %s", name, strerror(-error));
+}
+
 static int look_at_new(struct looking *l, const char *name)
 {
     struct mqxi_queue *q;
@@ -159,7 +175,7 @@ static int look_at_new(struct looking *l, const char *name)
         return r;
     if (r < 0) {
         if (r != -ENOENT) /* else: unlinked just now */
-            say("queue /%s: cannot be mirrored: %s", name, strerror(-r));
+            say_why_not(name, r);
         return 0;
     }
     found = one_more(l->found, l->found_count, sizeof(*found));

@@ -87,6 +87,13 @@ fifos() {
     of_a_queue fifos 1501
 }
 
+# A command that fails for the registry says so, not that the queue is damaged.
+names_registry() { # user
+    as "$1" mqx recv --nonblock q
+    grep -q 'it is empty' err || grep -qF "then remove $MQX_DIR/clients/$1" err || [ ! -s err ] ||
+        no "it says: $(cat err)"
+}
+
 # What all queues of a user need: it is said, and gone with its cause.
 registry() {
     local kind user
@@ -96,6 +103,7 @@ registry() {
             as $user mqx create q
             put "$kind" "$MQX_DIR/clients/$user" $user
             commands $user q
+            names_registry $user
             as $user mqx create new
             [ ! -e file ] || cmp -s /etc/hostname file || no "$kind: written to where the link leads"
             rm -rf "$MQX_DIR/clients/$user"
