@@ -286,6 +286,18 @@ static void drain(struct run *run)
     mqxi_op_leave(token);
 }
 
+/* A queue that was closed while another thread was inside one is unmapped when the next is. */
+static void await_unmapping(void)
+{
+    for (int i = 0; fence_count() > 4; i++) {
+        mqd_t mq = mqx_open("/next", O_RDWR | O_CREAT, 0600, NULL);
+
+        damage_must(mq >= 0 && mqx_close(mq) == 0 && mqx_unlink("/next") == 0, "the next", errno);
+        damage_must(i < 10000, "segments that are still mapped", fence_count());
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct damage_input in = {data, size};
@@ -308,10 +320,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         mqxi_segment_detach(run.q);
     }
     target_clean(fifo);
-    /* One that another thread lets go of stays until it does, or the next one is closed. */
-    for (int i = 0; fence_count() > 4; i++) {
-        damage_must(i < 10000, "segments that are still mapped", fence_count());
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
+    await_unmapping();
     return 0;
 }

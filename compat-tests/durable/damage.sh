@@ -142,7 +142,26 @@ damaged_in_use() {
     try_store "damaged in use"
 }
 
+# LMDB's other file says nothing that is needed after a start.
+damaged_lock() {
+    local size
+    start_mqxd
+    status 0 mqx create --durable=sync q
+    status 0 timeout 60 mqx send q one
+    stop_mqxd
+    for size in 0 1 4096 8191 100000; do
+        head -c $size /dev/urandom >"$MQX_STORE/lock.mdb"
+        lose_memory
+        start_mqxd
+        status 0 mqx recv --nonblock q
+        is "what was stored" one "$(cat out)"
+        status 0 timeout 60 mqx send q one
+        stop_mqxd
+    done
+}
+
 try "a damaged store is refused, or served" damaged_bytes
+try "a damaged lock.mdb is made anew" damaged_lock
 try "so is one with a damaged block" damaged_blocks
 try "and what is no database" no_database
 try "a store that is damaged while it is used" damaged_in_use
