@@ -12,6 +12,7 @@
 
 #include "cli.h"
 #include "engine.h"
+#include "guard.h"
 #include "handles.h"
 #include "mqx.h"
 #include "repair.h"
@@ -108,7 +109,9 @@ static int take(struct mqxi_queue *q, const struct timespec *deadline, bool wait
 
         /* Nothing comes: is it because somebody died who had a message? */
         if (r == -EAGAIN && mqxi_event_read(event) == taken->seen) {
-            r = mqxi_repair(q, NULL);
+            r = mqxi_guard_check(q);
+            if (r == 0)
+                r = mqxi_repair(q, NULL);
             if (r == 0)
                 r = mqxi_take(q, taken);
         }

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#include "guard.h"
 #include "repair.h"
 #include "thread.h"
 #include "wait.h"
@@ -149,6 +150,7 @@ static void tick(struct attached *a)
     if (!parked_any(a, FOR_MESSAGE) && !parked_any(a, FOR_ROOM) && !parked_any(a, FOR_DISK))
         return;
     token = mqxi_op_enter();
+    mqxi_guard_check(a->queue);
     mqxi_repair_sometimes(a->queue, &swept); /* a damaged queue tells its readers and writers so */
     mqxi_op_leave(token);
     for (int d = 0; d < DIRECTIONS; d++)

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "names.h"
 #include "sys.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -131,6 +132,17 @@ void mqxi_guard_remove(struct mqxi_queue *q)
         return;
     atomic_store(&w->start, 0);
     atomic_store(&w->claimed, false);
+}
+
+int mqxi_guard_check(struct mqxi_queue *q)
+{
+    char path[PATH_MAX];
+    struct mqxi_stat st;
+
+    if (!atomic_load(&q->dead) && mqxi_path(MQXI_QUEUES, q->name, path) == 0 &&
+        mqxi_sys_stat(AT_FDCWD, path, &st) == 0 && st.ino == q->ino && st.size < q->layout.size)
+        atomic_store(&q->dead, true);
+    return atomic_load(&q->dead) ? -EIO : 0;
 }
 
 /* For kernels before 5.14: write to each page, and catch the SIGBUS of the one that cannot be. */

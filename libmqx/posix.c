@@ -8,6 +8,7 @@
 #include "durable.h"
 #include "engine.h"
 #include "files.h"
+#include "guard.h"
 #include "notify.h"
 #include "posix.h"
 #include "repair.h"
@@ -65,6 +66,7 @@ struct transfer {
     unsigned token; /* of mqxi_op_enter */
     uint32_t seen;  /* what the event counter showed while the attempt failed */
     unsigned looks; /* for dead owners */
+    bool slept;
     /* Sending */
     const char *msg;
     uint32_t len, prio, slot;
@@ -168,9 +170,15 @@ static int look_for_dead(struct transfer *t, uint64_t *longest)
 {
     struct mqxi_queue *q = t->q;
     bool claims = false, swept;
-    int r = q->layout.maxmsg <= LARGE ? mqxi_repair(q, &claims) : mqxi_repair_sometimes(q, &swept);
+    int r = t->slept ? mqxi_guard_check(q) : 0;
 
-    *longest = claims && t->looks < 6 ? CLAIMED_NS << t->looks++ : AGAIN_NS;
+    *longest = AGAIN_NS;
+    if (r < 0)
+        return r;
+    r = q->layout.maxmsg <= LARGE ? mqxi_repair(q, &claims) : mqxi_repair_sometimes(q, &swept);
+
+    if (claims && t->looks < 6)
+        *longest = CLAIMED_NS << t->looks++;
     return r;
 }
 
@@ -204,6 +212,7 @@ static ssize_t wait_for(struct transfer *t)
         r = sleep_outside(t, longest);
         if (r < 0)
             return r;
+        t->slept = true;
     }
 }
 
@@ -242,6 +251,7 @@ static __attribute__((noinline)) ssize_t transfer_blocked(struct transfer *t)
         if (!mqxi_queue_get(t->q))
             return -EBADF; /* closed by another thread */
         t->looks = 0;
+        t->slept = false;
         r = wait_for(t);
         mqxi_queue_put(t->q);
     }

@@ -5,6 +5,7 @@
 #ifndef MQXI_QUEUE_H
 #define MQXI_QUEUE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -36,6 +37,7 @@ struct mqxi_queue {
     _Atomic bool blocking;    /* posix.c: O_NONBLOCK was clear when last asked for */
     _Atomic uint32_t refs;    /* descriptors and blocked calls that use this struct */
     _Atomic bool dead;        /* guard.c: the mapping is gone, only -EIO comes from it */
+    char name[NAME_MAX + 1];  /* that it was attached by, or given; may be another queue's by now */
     struct mqxi_queue *next;  /* thread.c: list of queues that await their unmapping */
 };
 

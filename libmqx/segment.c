@@ -249,6 +249,8 @@ int mqxi_segment_link(struct mqxi_unborn *u, const char *name)
     r = (int)MQXI_SYS(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
     if (r == -EINVAL) /* not on this file system; a link, for which a tmpfs wants another inode */
         r = (int)MQXI_SYS(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0);
+    if (r == 0)
+        snprintf(u->queue->name, sizeof(u->queue->name), "%s", name);
     return r;
 }
 
@@ -314,6 +316,8 @@ int mqxi_segment_attach(const char *name, struct mqxi_queue **out)
     if (r == 0)
         r = map(fd, &layout, &st, header.registry, out);
     mqxi_sys_close(fd);
+    if (r == 0)
+        snprintf((*out)->name, sizeof((*out)->name), "%s", name);
     return r;
 }
 

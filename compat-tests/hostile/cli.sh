@@ -34,5 +34,45 @@ every_command() {
     done
 }
 
+asleep() { # pid
+    grep -q futex "/proc/$1/wchan"
+}
+
+waiter() { # number command...: it sleeps in a call of its queue
+    local number=$1
+    shift
+    timeout 60 "$@" >"out.$number" 2>"err.$number" &
+    waiting="$waiting $!"
+}
+
+# Who sleeps is told within a second or so, whatever is missing of the file.
+cut_while_they_sleep() {
+    local size max number=0 waiting=
+    for size in 0 1 4096 8192 40000; do
+        for max in 8 300; do # scanned, with a tree
+            for kind in recv consumer send; do
+                mqx create --maxmsg=$max --msgsize=4000 $kind$size-$max
+            done
+            while mqx send --nonblock send$size-$max x 2>err; do :; done
+            waiter $((++number)) mqx recv recv$size-$max
+            waiter $((++number)) mqx run consumer /consumer$size-$max 1
+            waiter $((++number)) mqx send send$size-$max x
+        done
+    done
+    for pid in $waiting; do
+        await "process $pid to sleep" asleep "$(pgrep -P "$pid")"
+    done
+    for size in 0 1 4096 8192 40000; do
+        truncate -s $size "$MQX_DIR"/queues/*[a-z]$size-*
+    done
+    number=0
+    for pid in $waiting; do
+        wait "$pid"
+        is "status of waiter $((++number))" 1 $?
+        [ -s "err.$number" ] || no "waiter $number did not say why"
+    done
+}
+
 try "every command with a damaged queue" every_command
+try "who sleeps at a queue that is cut is told" cut_while_they_sleep
 finish
