@@ -278,7 +278,7 @@ test)
     run_short_storms
     run_resources "" tmpfs_full descriptors faults registry memory churn namespaces \
         "crowd --processes $([ -n "$SANITIZE" ] && echo 100 || echo 1000)"
-    run_fuzz 3000 600
+    run_fuzz 1500 600
     run_hostile 25 300
     try shell model 600 model/run.sh quick
     run_bench
