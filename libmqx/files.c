@@ -96,7 +96,10 @@ static int adopt(int fd)
     r = q && mqxi_queue_get(q) ? 0 : attach_by_fifo(&st, &q);
     if (r < 0)
         return r;
-    mqxi_file_opened(q, fd);
+    /* What it was when we looked: by now another thread may have closed it, and the number be any
+     * other file's. */
+    atomic_store(&q->fifo, st.ino);
+    atomic_store(&q->fd, fd);
     r = mqxi_handle_set(fd, q, access_of(flags));
     if (r < 0)
         mqxi_queue_put(q);

@@ -269,11 +269,13 @@ static int open_queue(struct opening *o)
         if (fd < 0)
             fd = open_descriptor(q, o->oflag);
         atomic_store(&q->blocking, !(o->oflag & O_NONBLOCK));
-        r = fd < 0 ? fd : mqxi_handle_set(fd, q, access_of(o->oflag));
-        if (r == 0) {
+        /* Before it is in the table, where another thread that still uses the number may replace
+         * it, and with it our reference. */
+        if (fd >= 0)
             mqxi_file_opened(q, fd);
+        r = fd < 0 ? fd : mqxi_handle_set(fd, q, access_of(o->oflag));
+        if (r == 0)
             return fd;
-        }
         if (fd >= 0)
             mqxi_sys_close(fd);
         mqxi_queue_put(q);
