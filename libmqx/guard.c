@@ -24,8 +24,8 @@
 struct watch {
     _Atomic uintptr_t start;
     _Atomic bool claimed;
-    size_t size;
-    struct mqxi_queue *queue;
+    _Atomic size_t size;
+    struct mqxi_queue *queue; /* of use to those who use the queue, whose entry stays as it is */
 };
 
 #define PER_CHUNK 128
@@ -50,10 +50,14 @@ static struct watch *find(uintptr_t address)
 {
     for (struct chunk *c = &first_chunk; c; c = atomic_load(&c->next))
         for (int i = 0; i < PER_CHUNK; i++) {
-            uintptr_t start = atomic_load(&c->watch[i].start);
+            struct watch *w = &c->watch[i];
+            uintptr_t start = atomic_load(&w->start);
 
-            if (start && address - start < c->watch[i].size)
-                return &c->watch[i];
+            /* Still the same start: else this was the size of another mapping, which took the
+             * entry meanwhile, and the address is not in either. */
+            if (start && address - start < atomic_load(&w->size) &&
+                atomic_load(&w->start) == start)
+                return w;
         }
     return NULL;
 }
@@ -118,7 +122,7 @@ void mqxi_guard_add(struct mqxi_queue *q)
             if (atomic_exchange(&w->claimed, true))
                 continue;
             w->queue = q;
-            w->size = q->layout.size;
+            atomic_store(&w->size, q->layout.size);
             atomic_store(&w->start, (uintptr_t)q->header);
             return;
         }
