@@ -287,7 +287,7 @@ bool mqxi_durable_settled(const struct mqxi_queue *q, uint32_t slot, uint64_t ke
     /* Being taken, it may come back.  The slot's key tells whose taking this is: keys are unique,
      * and the next message writes its own before it can be taken. */
     return (ctl & (MQXI_CTL_OWNED | MQXI_CTL_STATE)) != MQXI_CTL_TAKING ||
-           __atomic_load_n(&s->key, __ATOMIC_RELAXED) != key;
+           mqxi_slot_see(&s->key) != key;
 }
 
 bool mqxi_durable_refused(const struct mqxi_queue *q)

@@ -52,9 +52,12 @@ static int fill(struct mqxi_queue *q, uint32_t slot, const void *data, uint32_t 
             return r;
     }
     s->type = type;
-    s->len = len;
-    s->pid = sender->pid;
-    s->uid = sender->uid;
+    /* Atomic, as is the key: others look at these without owning the slot (mqxi_bytes, notify.c,
+     * repair.c, snapshot.c), and find out from the control word whether they may believe it, or
+     * can live with another message's. */
+    mqxi_slot_set(&s->len, len);
+    mqxi_slot_set(&s->pid, sender->pid);
+    mqxi_slot_set(&s->uid, sender->uid);
     s->sent_ns = sent_ns;
     if (len > 0) /* else data may be a null pointer */
         memcpy(mqxi_payload(q, slot, len), data, len);
@@ -96,7 +99,7 @@ static uint64_t publish(struct mqxi_queue *q, uint32_t slot, uint32_t prio, stru
     key = (uint64_t)rank_of(prio) << MQXI_SEQ_BITS | sequence;
     if (sequence >= MQXI_SEQ_MAX)
         return 0;
-    mqxi_slot(q, slot)->key = key;
+    mqxi_slot_set(&mqxi_slot(q, slot)->key, key);
     sent->slot = slot;
     sent->key = key;
     if (__builtin_expect(atomic_load_explicit(&h->put_tells, memory_order_relaxed) &
@@ -359,7 +362,7 @@ int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out)
     out->slot = first.slot;
     out->key = first.key;
     out->prio = mqxi_key_prio(first.key);
-    out->len = *(volatile uint32_t *)&s->len; /* read once: what is checked is what is used */
+    out->len = mqxi_slot_see(&s->len); /* read once: what is checked is what is used */
     out->type = s->type;
     out->pid = s->pid;
     out->uid = s->uid;
@@ -480,7 +483,7 @@ uint64_t mqxi_bytes(struct mqxi_queue *q)
 
         if (!mqxi_ctl_ready(ctl) && (ctl & ~MQXI_CTL_OWNER) != MQXI_CTL_TAKING)
             continue;
-        len = *(volatile uint32_t *)&mqxi_slot(q, i)->len;
+        len = mqxi_slot_see(&mqxi_slot(q, i)->len);
         bytes += len <= q->layout.msgsize ? len : 0;
     }
     return bytes;

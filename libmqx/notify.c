@@ -208,9 +208,10 @@ void mqxi_notify_fire(struct mqxi_queue *q, const struct mqxi_sent *sent, int wo
 
 void mqxi_notify_mend(struct mqxi_queue *q, uint64_t registration, uint32_t slot)
 {
-    const volatile struct mqxi_slot *s = mqxi_slot(q, slot);
+    const struct mqxi_slot *s = mqxi_slot(q, slot);
+    struct mqxi_sender by = {mqxi_slot_see(&s->pid), mqxi_slot_see(&s->uid)};
 
-    fire(q, registration, (struct mqxi_sender){s->pid, s->uid}, false);
+    fire(q, registration, by, false);
 }
 
 /* --- registering ----------------------------------------------------------------------------- */

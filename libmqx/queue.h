@@ -46,6 +46,13 @@ static inline struct mqxi_slot *mqxi_slot(const struct mqxi_queue *q, uint32_t s
     return (struct mqxi_slot *)(q->slots + (uint64_t)slot * q->layout.stride);
 }
 
+/*
+ * A slot's fields that are looked at, each once, by those who do not own the slot, while its owner
+ * may be writing them.  Relaxed: what orders them is the control word.
+ */
+#define mqxi_slot_see(field)        __atomic_load_n(field, __ATOMIC_RELAXED)
+#define mqxi_slot_set(field, value) __atomic_store_n(field, value, __ATOMIC_RELAXED)
+
 /* Where a message of len bytes in this slot lies.  len must have been checked. */
 static inline uint8_t *mqxi_payload(const struct mqxi_queue *q, uint32_t slot, uint32_t len)
 {

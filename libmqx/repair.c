@@ -81,7 +81,7 @@ static void free_slot(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
 /* Its receiver died: the message goes back to its old place. */
 static int give_back(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
 {
-    uint64_t key = *(volatile uint64_t *)&mqxi_slot(q, slot)->key;
+    uint64_t key = mqxi_slot_see(&mqxi_slot(q, slot)->key);
     int r = 0;
 
     if (!mqxi_ctl_ready(key)) { /* damaged: there is no message to give back */
