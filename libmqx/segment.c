@@ -34,6 +34,31 @@ static int random_bytes(void *out, size_t len)
     return r == (long)len ? 0 : r < 0 ? (int)r : -EIO;
 }
 
+#ifndef __has_feature
+#define __has_feature(feature) 0 /* gcc says it otherwise */
+#endif
+
+/*
+ * The thread sanitizer takes a mapping for new memory if libc's mmap makes it, and for the memory
+ * that was there before if a system call does: hence the former here and for struct mqxi_queue,
+ * whose addresses come back.  But it also takes libc's mmap for a use of the descriptor, and all
+ * descriptors of that number for one, since it sees no system call close them: so for it the
+ * file is laid over the mapping by one.
+ */
+static void *map_file(int fd, size_t size, int prot)
+{
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+    void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED || MQXI_SYS(SYS_mmap, p, size, prot,
+                                    MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0L) < 0)
+        return MAP_FAILED;
+    return p;
+#else
+    return mmap(NULL, size, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
+#endif
+}
+
 /* Does what is mapped now begin to exist at once, as mlockall(MCL_FUTURE) says?  fresh: a page that
  * was mapped just now, and not touched. */
 static bool locks_all(void *fresh)
@@ -47,8 +72,7 @@ static bool locks_all(void *fresh)
  * too, where each is locked when it is made (or not, where we may not lock so much). */
 static uint8_t *map_sparse(int fd, size_t size, bool locked)
 {
-    uint8_t *base = mmap(NULL, size, locked ? PROT_NONE : PROT_READ | PROT_WRITE,
-                         MAP_SHARED | MAP_NORESERVE, fd, 0);
+    uint8_t *base = map_file(fd, size, locked ? PROT_NONE : PROT_READ | PROT_WRITE);
 
     if (!locked || base == MAP_FAILED)
         return base;
@@ -66,17 +90,16 @@ static int map(int fd, const struct mqxi_layout *l, const struct mqxi_stat *st, 
 {
     struct mqxi_queue *q;
     uint8_t *base;
-    long made;
+    void *made;
     int r = mqxi_client_renew(registry, st->uid);
 
     if (r < 0)
         return r;
     /* Not malloc: the last reference may be dropped in a signal handler. */
-    made = MQXI_SYS(SYS_mmap, NULL, sizeof(*q), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                    -1, 0);
-    if (made < 0)
+    made = mmap(NULL, sizeof(*q), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (made == MAP_FAILED)
         return -ENOMEM;
-    q = (struct mqxi_queue *)made;
+    q = made;
     base = map_sparse(fd, l->size, locks_all(q));
     if (base == MAP_FAILED) {
         MQXI_SYS(SYS_munmap, q, sizeof(*q));

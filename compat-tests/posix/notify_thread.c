@@ -151,7 +151,7 @@ static void its_affinity(void **state)
 
 static void own_stack(void **state)
 {
-    size_t size = 256 << 10;
+    size_t size = 2 << 20; /* the thread sanitizer needs most of one */
     void *stack = NULL;
     pthread_attr_t attr;
 
