@@ -23,7 +23,8 @@ if [ -n "$SANITIZE" ]; then
     runtime=$(${CC:-cc} -print-file-name=$runtime)
     [ -e "$runtime" ] && PRELOAD="$runtime $PRELOAD"
     # ... which `mqx run` cannot see to; and the shells it runs leak as they please.
-    # Handlers send on purpose: a first send makes room in this process's tables.
+    # Handlers send on purpose: a first send makes room in this process's tables, by calls that the
+    # thread sanitizer takes for unsafe in a handler.
     export TSAN_OPTIONS=report_signal_unsafe=0:$TSAN_OPTIONS
     export ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0:$ASAN_OPTIONS
 fi
@@ -183,6 +184,33 @@ run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 linear-storm linear_storm --seconds 12
 }
 
+# Threads of one process, under the thread sanitizer, which must have nothing to report.  There are
+# no suppressions; of the options, halt_on_error makes a report fail whichever process it is in,
+# die_after_fork=0 lets children that a threaded process forked have threads of their own, and
+# report_signal_unsafe=0 is explained above.
+run_threads() { # operations-of-each-thread unit-tests...
+    local tsan=$BUILD/tsan each=$1 runtime test
+    local options="TSAN_OPTIONS=halt_on_error=1:die_after_fork=0:report_signal_unsafe=0"
+    shift
+    [ -z "$SANITIZE" ] || return # then all else is, or is for another's eyes
+    if [ ! -x "$tsan/test/thread_storm" ]; then
+        skip tsan "${CC:-cc} makes no programs with -fsanitize=thread that run here"
+        return
+    fi
+    # gcc's runtime is a library, clang's is in the program.
+    runtime=$(ldd "$tsan/test/thread_storm" | awk '$1 ~ /^libtsan/ {print $3}')
+    for test; do
+        try cmocka "tsan-$test" 720 env "$options" "$tsan/test/$test"
+    done
+    try whole tsan-thread-storm 1800 env "$options" \
+        LD_PRELOAD="$runtime $tsan/lib/libmqx_preload.so" "$tsan/test/thread_storm" --each "$each"
+    [ -x "$tsan/test/posix_compat" ] || return
+    # Not those that need a handler to run at once, which the sanitizer puts off.
+    try cmocka tsan-posix 1800 env "$options" \
+        LD_PRELOAD="$runtime $tsan/lib/libmqx_preload.so" "$tsan/test/posix_compat" \
+        thread fork cancel close notify notify_end notify_thread poll poll_calls block epoll
+}
+
 # Hostile neighbours, for long; and where it can be had, with all of ours under a sanitizer.
 run_scribble() {
     local asan=$BUILD-asan runtime case
@@ -265,6 +293,7 @@ run_long_storms() {
     storm 3600 step-storm step_storm --stride 1
     try shell linear-search 3600 "$BUILD/test/linear_search_test" --rounds 1000000
     storm 3600 linear-storm linear_storm --seconds 240
+    run_threads 100000 $(basename -as .c libmqx/*_test.c)
     run_scribble
     run_resources -long "churn --rounds 50 --kills 5000" "crowd --rounds 50" \
         "namespaces --trials 100"
@@ -276,6 +305,7 @@ test)
     run_posix
     run_shell
     run_short_storms
+    run_threads 1000 concurrency_test handles_test thread_test
     run_resources "" tmpfs_full descriptors faults registry memory churn namespaces \
         "crowd --processes $([ -n "$SANITIZE" ] && echo 100 || echo 1000)"
     run_fuzz 1500 600
