@@ -4,6 +4,7 @@
 #   make demo       see it work          make test     prove it
 #   make storm      the long proofs      make bench    against the kernel's queues
 #   make fuzz       damaged segments     make model    the index, model-checked
+#   make compat     docs/compat.md: the same cases on the kernel's queues and on mqx
 #   make install    PREFIX, DESTDIR      make clean
 #
 #   SANITIZE=address,undefined or SANITIZE=thread build into folders of their own.
@@ -92,7 +93,7 @@ has_tsan = $(shell mkdir -p $(B)/tsan && echo 'int main(void) { return 0; }' | \
 with_tsan = $(if $(SANITIZE),:,$(if $(has_tsan),$(MAKE) --no-print-directory SANITIZE=thread \
               B=$(B)/tsan $(1),rm -rf $(B)/tsan))
 
-.PHONY: all everything hostile threaded units deps demo test storm bench fuzz fuzzers corpus model install uninstall clean format
+.PHONY: all everything hostile threaded units deps demo test compat storm bench fuzz fuzzers corpus model install uninstall clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
@@ -244,6 +245,8 @@ test: deps
 	+@$(MAKE) --no-print-directory everything $(if $(shell command -v clang),fuzzers)
 	+@$(call with_tsan,threaded)
 	@BUILD=$(B) compat-tests/run.sh
+compat: all $(POSIX)
+	@BUILD=$(B) scripts/compat.sh
 storm: deps
 	+@$(MAKE) --no-print-directory all $(CRASH) $(RESOURCE) $(B)/examples/producer
 	+@$(if $(SANITIZE),,$(MAKE) --no-print-directory SANITIZE=address$(comma)undefined B=$(B)-asan \
