@@ -13,13 +13,21 @@
 
 #include "sys.h"
 
+/* libc's business, which gives the kernel none: musl takes names without it. */
+#ifdef __GLIBC__
+#define SLASH_NEEDED 1
+#else
+#define SLASH_NEEDED 0
+#endif
+
 int mqxi_name_check(const char *name, const char **out)
 {
     size_t len;
 
-    if (name[0] != '/')
+    if (name[0] == '/')
+        name++;
+    else if (SLASH_NEEDED)
         return -EINVAL;
-    name++;
     len = strnlen(name, PATH_MAX);
     if (len == 0)
         return -ENOENT;

@@ -13,6 +13,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* What older musls leave to the kernel's headers. */
+#ifndef STATX_BASIC_STATS
+#include <linux/stat.h>
+#endif
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1
+#endif
+
 #define MQXI_SYS(...)                                                                              \
     __extension__({                                                                                \
         int saved_ = errno;                                                                        \
