@@ -240,7 +240,7 @@ deps:
 demo: deps
 	+@$(MAKE) --no-print-directory all $(B)/examples/producer $(B)/examples/consumer
 	@BUILD=$(B) scripts/demo.sh
-test: WANTED := spin
+test: WANTED := test
 test: deps
 	+@$(MAKE) --no-print-directory everything $(if $(shell command -v clang),fuzzers)
 	+@$(call with_tsan,threaded)

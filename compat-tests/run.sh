@@ -163,7 +163,13 @@ run_posix() {
 
 run_shell() {
     local case folder
-    for folder in cli fs durable; do
+    for folder in cli fs durable builds programs; do
+        case $SANITIZE:$folder in
+        ?*:builds | ?*:programs)
+            skip "$folder" "other programs do not have a sanitizer's runtime"
+            continue
+            ;;
+        esac
         for case in $(each "compat-tests/$folder/*.sh"); do
             [ -x "$case" ] || continue # a file of functions that cases read
             try shell "$folder-$(basename "$case" .sh)" 300 "$case"

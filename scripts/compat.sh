@@ -28,12 +28,7 @@ cases() {
     local log=$scratch/$1.log
     shift
     timeout 600 "$@" >"$log" 2>&1
-    awk '/^\[ RUN / { sub(/^\[ RUN *\] /, ""); n++; sentence[n] = $0; outcome[n] = "ENDED" }
-         /^\[ *(OK|FAILED|SKIPPED) *\] / && !/ test\(s\)/ {
-             sub(/^\[ */, ""); word = $1; sub(/^[A-Z]+ *\] /, "")
-             if ($0 == sentence[n]) outcome[n] = word
-         }
-         END { for (i = 1; i <= n; i++) print sentence[i] "\t" outcome[i] }' "$log"
+    awk -f scripts/outcomes.awk "$log"
 }
 
 rows() { # group: "case<TAB>sentence<TAB>kernel<TAB>mqx" for each

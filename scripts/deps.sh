@@ -1,9 +1,8 @@
 #!/bin/bash
 # Is everything there that building, testing and the demo need?  As root on a
 # Debian-like system, install what is missing; else say the one command to run.
-#
-#   deps.sh [PROGRAM...]    these as well, each the package of its name, but only
-#                           if that is easily done: what needs them is skipped else
+# `deps.sh test` also installs what tests make use of, if it can: those that lack
+# it are skipped.
 
 missing=()
 
@@ -34,28 +33,30 @@ look() {
     need_header cmocka.h libcmocka-dev
 }
 
-install() { # packages; says what it does, and why it failed
-    echo "deps: installing $*"
-    log=$({ apt-get update && apt-get install -y --no-install-recommends "$@"; } 2>&1)
+# Other compilers and libcs, a model checker, and programs that use queues.
+look_for_tests() {
+    missing=()
+    need_command g++ g++
+    need_command clang clang
+    need_command musl-gcc musl-tools
+    need_command spin spin
+    need_command pmqtest rt-tests
+    need_command fakeroot fakeroot
 }
 
-wanted() { # programs
-    local program programs=()
-    for program; do
-        command -v "$program" >/dev/null || programs+=("$program")
-    done
-    [ ${#programs[@]} -eq 0 ] && return
-    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null || ! install "${programs[@]}"; then
-        echo "deps: without ${programs[*]}, what needs that is skipped"
-    fi
+install() { # what is missing
+    echo "deps: installing ${missing[*]}" >&2
+    { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } 2>&1
 }
 
 export DEBIAN_FRONTEND=noninteractive
-look
-if [ ${#missing[@]} -eq 0 ]; then
-    wanted "$@"
-    exit 0
+if [ "$1" = test ] && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
+    look_for_tests
+    [ ${#missing[@]} -eq 0 ] || log=$(install) ||
+        echo "deps: could not install ${missing[*]}: tests that need them are skipped" >&2
 fi
+look
+[ ${#missing[@]} -eq 0 ] && exit 0
 if ! command -v apt-get >/dev/null; then
     echo "deps: missing, by their Debian names: ${missing[*]}; install them and try again" >&2
     exit 1
@@ -65,7 +66,7 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "    apt-get update && apt-get install -y ${missing[*]}" >&2
     exit 1
 fi
-if ! install "${missing[@]}"; then
+if ! log=$(install); then
     echo "$log" >&2
     echo "deps: apt-get could not install ${missing[*]}; its messages are above" >&2
     exit 1
@@ -75,4 +76,3 @@ if [ ${#missing[@]} -ne 0 ]; then
     echo "deps: still missing after the installation: ${missing[*]}" >&2
     exit 1
 fi
-wanted "$@"
