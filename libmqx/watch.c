@@ -244,14 +244,24 @@ void mqxi_watch_after(int epoll, int op, int fd, const struct epoll_event *event
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
-/* The queue whose event this can only be; between mqxi_op_enter and leave. */
+/* The watch whose event this can only be; notes for all whose it may be that there was one. Between
+ * mqxi_op_enter and leave. */
 static struct watch *find_data(int epoll, uint64_t data)
 {
-    for (EACH(w))
-        if (of(w, epoll) && atomic_load(&w->data) == data && !atomic_load(&w->shared) &&
-            queue_of(w))
-            return w;
-    return NULL;
+    struct watch *found = NULL;
+
+    for (EACH(w)) {
+        struct mqxi_queue *q = NULL;
+
+        if (of(w, epoll) && atomic_load(&w->data) == data)
+            q = queue_of(w);
+        if (!q)
+            continue;
+        atomic_store(&w->changes, changes(q));
+        if (!atomic_load(&w->shared))
+            found = w;
+    }
+    return found;
 }
 
 /* An event that the kernel handed out: put right; false where nothing is left of it. */
@@ -263,7 +273,6 @@ static bool correct(int epoll, struct watch *w, struct epoll_event *e, bool *stu
     if (!q)
         return true;
     is = (uint32_t)mqxi_ready_events(q) & asked;
-    atomic_store(&w->changes, changes(q));
     if (!(e->events & MQXI_READY_EVENTS & ~is))
         return true;
     if (mqxi_bell_adjust(q) < 0 || !mqxi_ready_events(q))

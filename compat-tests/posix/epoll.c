@@ -324,6 +324,23 @@ static void same_data(void **state)
     gives(EPOLLIN, 1, -1);
 }
 
+/* Also who looks for lost ones sees no edge where there was none. */
+static void same_data_edge(void **state)
+{
+    mqd_t q = create(0, 3), second = reopen(O_RDWR);
+    struct epoll_event got;
+
+    (void)state;
+    begin_set();
+    add(q, EPOLLIN | EPOLLET, 0);
+    add(second, EPOLLIN, 0);
+    put(q, "a", 0);
+    assert_int_equal(ok(epoll_wait(set, &got, 1, -1)), 1);
+    ok(control(EPOLL_CTL_DEL, second, 0, 0));
+    ok(epoll_wait(set, &got, 1, 0));
+    assert_int_equal(ok(epoll_wait(set, &got, 1, 2500)), 0);
+}
+
 static void nested(void **state)
 {
     mqd_t q = create(0, 3);
@@ -456,6 +473,8 @@ int group_epoll(void)
         SAYS("epoll_ctl(2): EPOLLONESHOT: disabled after an event, until MOD", one_shot),
         SAYS("epoll_ctl(2): EPOLLONESHOT with EPOLLET", one_shot_edge),
         SAYS("epoll_ctl(2): descriptors with the same data", same_data),
+        SAYS("epoll_ctl(2): an edge is told once where descriptors have the same data",
+             same_data_edge),
         SAYS("epoll(7): a set is itself ready when it has events", nested),
         SAYS("epoll(7): several descriptors of a queue in one set", many),
         SAYS("epoll_wait(2): a descriptor added while another thread waits", added_meanwhile),
