@@ -366,13 +366,13 @@ static void vanished_segment(void)
 }
 
 /* CPU time that a thread has used: ours, or our helper's. */
-static uint64_t cpu_ns(const char *task)
+static uint64_t cpu_ns(int task)
 {
-    char path[300];
+    char path[64];
     unsigned long long ns = 0;
     FILE *file;
 
-    snprintf(path, sizeof(path), "/proc/self/task/%s/schedstat", task);
+    snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", task);
     file = fopen(path, "r");
     CHECK(file && fscanf(file, "%llu", &ns) == 1);
     fclose(file);
@@ -383,12 +383,11 @@ static uint64_t cpu_ns(const char *task)
 static void restless_entry(void)
 {
     struct mqxi_notify *entry;
-    char self[16], helper[16];
+    int self = getpid(), helper;
 
     open_q(4);
     IS(registers(1), 0);
-    WAIT_FOR(find_helper(helper, sizeof(helper)));
-    snprintf(self, sizeof(self), "%d", getpid());
+    WAIT_FOR(find_helper(&helper));
     entry = mqxi_notify_entry(q, atomic_load(&q->header->notify));
     while (cpu_ns(self) < UINT64_C(1500000000))
         for (int i = 0; i < 10000; i++) {

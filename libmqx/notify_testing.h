@@ -104,8 +104,8 @@ static inline uint64_t entries_in_use(void)
     return n;
 }
 
-/* Threads of this process, and how many of them are helpers; *helper: the number of one, if any. */
-static inline int look_at_threads(int *helpers, char *helper, size_t size)
+/* Threads of this process, and how many of them are helpers; *helper: one of them. */
+static inline int look_at_threads(int *helpers, int *helper)
 {
     DIR *dir = opendir("/proc/self/task");
     struct dirent *entry;
@@ -123,7 +123,7 @@ static inline int look_at_threads(int *helpers, char *helper, size_t size)
         snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
         file = fopen(path, "r");
         if (file && fgets(name, sizeof(name), file) && strcmp(name, "mqx-notify\n") == 0) {
-            snprintf(helper, size, "%.10s", entry->d_name); /* a number */
+            *helper = atoi(entry->d_name);
             ++*helpers;
         }
         if (file)
@@ -135,16 +135,16 @@ static inline int look_at_threads(int *helpers, char *helper, size_t size)
 
 static inline int threads(int *helpers)
 {
-    char helper[300];
+    int helper;
 
-    return look_at_threads(helpers, helper, sizeof(helper));
+    return look_at_threads(helpers, &helper);
 }
 
-static inline bool find_helper(char *helper, size_t size)
+static inline bool find_helper(int *helper)
 {
     int helpers;
 
-    look_at_threads(&helpers, helper, size);
+    look_at_threads(&helpers, helper);
     return helpers > 0;
 }
 
