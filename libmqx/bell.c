@@ -41,6 +41,7 @@
 #include "handles.h"
 #include "names.h"
 #include "segment.h"
+#include "spare.h"
 #include "sys.h"
 
 #define BOTH  (MQXI_CAN_RECEIVE | MQXI_CAN_SEND)
@@ -50,24 +51,25 @@
 #define LEASE   10u
 #define FOREVER UINT32_MAX
 
-bool mqxi_bell_is(const struct mqxi_queue *q, int fd)
+int mqxi_bell_verify(const struct mqxi_queue *q, int fd)
 {
     uint64_t fifo = atomic_load(&q->fifo);
     struct mqxi_stat st;
+    int r = mqxi_sys_stat(fd, "", &st);
 
-    return mqxi_sys_stat(fd, "", &st) == 0 && S_ISFIFO(st.mode) && st.uid == q->uid &&
-           (fifo == 0 || st.ino == fifo);
+    if (r < 0)
+        return r;
+    return S_ISFIFO(st.mode) && st.uid == q->uid && (fifo == 0 || st.ino == fifo) ? 0 : -ESTALE;
 }
 
 static int open_checked(const struct mqxi_queue *q, const char *path, int flags)
 {
     int fd = mqxi_sys_openat(AT_FDCWD, path, O_NONBLOCK | O_CLOEXEC | flags, 0);
+    int r = fd < 0 ? fd : mqxi_bell_verify(q, fd);
 
-    if (fd >= 0 && !mqxi_bell_is(q, fd)) {
+    if (r < 0 && fd >= 0)
         mqxi_sys_close(fd);
-        return -ESTALE;
-    }
-    return fd;
+    return r < 0 ? r : fd;
 }
 
 /* A descriptor of the queue that this process has, or -1: a hint. */
@@ -218,15 +220,29 @@ static int adjust(struct mqxi_queue *q, int fd, bool edge)
     return -EAGAIN;
 }
 
-int mqxi_bell_adjust(struct mqxi_queue *q)
+/* What is done with the FIFO open. */
+struct errand {
+    struct mqxi_queue *q;
+    bool adjust, edge; /* make it show what the queue is; with an edge, or only that */
+};
+
+static long run(void *arg)
 {
-    int fd = open_fifo(q, O_RDWR), r;
+    const struct errand *e = arg;
+    int fd = open_fifo(e->q, O_RDWR), r;
 
     if (fd < 0)
         return fd;
-    r = adjust(q, fd, false);
+    r = e->adjust ? adjust(e->q, fd, e->edge) : 0;
+    if (e->edge && r <= 0)
+        set_room(e->q, fd);
     mqxi_sys_close(fd);
     return r < 0 ? r : 0;
+}
+
+int mqxi_bell_adjust(struct mqxi_queue *q)
+{
+    return (int)mqxi_spare_descriptor(run, &(struct errand){q, .adjust = true});
 }
 
 /* --- ringing ---------------------------------------------------------------------------------- */
@@ -271,20 +287,13 @@ void mqxi_bell_check(struct mqxi_queue *q)
 void mqxi_bell_sync(struct mqxi_queue *q)
 {
     uint32_t tells = atomic_load(&q->header->put_tells);
-    int fd;
 
-    if (!(tells & MQXI_TELLS_EDGES)) {
-        mqxi_bell_check(q);
-        return;
-    }
     /* As the kernel's queues: each change is an edge to everybody, whatever it is that became
      * possible. */
-    fd = open_fifo(q, O_RDWR);
-    if (fd < 0)
-        return;
-    if (!wrong(q, tells) || adjust(q, fd, true) <= 0)
-        set_room(q, fd);
-    mqxi_sys_close(fd);
+    if (tells & MQXI_TELLS_EDGES)
+        mqxi_spare_descriptor(run, &(struct errand){q, wrong(q, tells), .edge = true});
+    else
+        mqxi_bell_check(q);
 }
 
 static void set_bits(_Atomic uint32_t *tells, uint32_t bits)

@@ -26,7 +26,7 @@ int mqxi_bell_adjust(struct mqxi_queue *q);
 
 /* What a FIFO shows: MQXI_CAN_*.  fd: any descriptor of it. */
 unsigned mqxi_bell_shown(int fd);
-/* Is this descriptor one of the queue's FIFO? */
-bool mqxi_bell_is(const struct mqxi_queue *q, int fd);
+/* Is this descriptor one of the queue's FIFO?  0; -ESTALE: of something else; -errno: who knows. */
+int mqxi_bell_verify(const struct mqxi_queue *q, int fd);
 
 #endif

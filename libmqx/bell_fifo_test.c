@@ -58,6 +58,14 @@ static unsigned shows(int fd)
     return (p.revents & POLLIN ? RECEIVE : 0) | (p.revents & POLLOUT ? SEND : 0);
 }
 
+/* Somebody will poll, and until the next arm() no time goes by: a busy machine takes its time. */
+static void arm(struct mqxi_queue *q)
+{
+    IS(mqxi_bell_arm(q), 0);
+    CHECK(atomic_load(&q->header->watched) != 0);
+    atomic_store(&q->header->watched, UINT32_MAX - 1);
+}
+
 static int descriptors(void)
 {
     DIR *dir = opendir("/proc/self/fd");
@@ -163,14 +171,14 @@ static void armed_of(uint32_t maxmsg)
     int fd = open_fifo(q);
 
     for (int round = 0; round < 3; round++) {
-        IS(mqxi_bell_arm(q), 0);
+        arm(q);
         IS(shows(fd), SEND);
         put(q); /* shown by who puts it */
         CHECK(shows(fd) & RECEIVE);
-        IS(mqxi_bell_arm(q), 0);
+        arm(q);
         IS(shows(fd), maxmsg > 1 ? BOTH : RECEIVE);
         fill(q);
-        IS(mqxi_bell_arm(q), 0);
+        arm(q);
         IS(shows(fd), RECEIVE);
         take(q); /* shown by who takes it */
         CHECK(shows(fd) & SEND);
@@ -197,7 +205,7 @@ static void what_is_shown_stays(void)
     uint32_t shown;
 
     open_fifo(q);
-    IS(mqxi_bell_arm(q), 0);
+    arm(q);
     put(q);
     shown = atomic_load(&q->header->shown);
     for (int i = 0; i < 100; i++) {
@@ -259,14 +267,14 @@ static void nobody_has_polled_for_long(void)
     struct mqxi_queue *q = create("q", 2, 8);
     int fd = open_fifo(q);
 
-    IS(mqxi_bell_arm(q), 0);
-    atomic_fetch_sub(&q->header->watched, 3600);
+    arm(q);
+    atomic_store(&q->header->watched, 1);
     put(q);
     IS(shows(fd), SEND);
-    IS(mqxi_bell_arm(q), 0); /* now somebody does again */
+    arm(q); /* now somebody does again */
     IS(shows(fd), BOTH);
     take(q);
-    IS(mqxi_bell_arm(q), 0);
+    arm(q);
     put(q);
     IS(shows(fd), BOTH);
     /* For ever, once it was in an epoll set. */
@@ -396,25 +404,28 @@ static void no_descriptor_is_kept(void)
     IS(descriptors(), before);
 }
 
-/* No descriptor left: messages get through all the same. */
+/* For the moment that it takes, a process at its limit gets one. */
 static void no_descriptor_is_left(void)
 {
+    const uint32_t tells[] = {0, MQXI_TELLS_EXACT, MQXI_TELLS_EDGES};
     struct mqxi_queue *q = create("q", 2, 8);
     int fd = open_fifo(q);
     struct rlimit limit;
 
-    IS(mqxi_bell_arm(q), 0);
     IS(getrlimit(RLIMIT_NOFILE, &limit), 0);
     limit.rlim_cur = (rlim_t)fd + 1;
     IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    put(q);
-    IS(mqxi_readiness(q), BOTH);
-    IS(mqxi_bell_adjust(q), -EMFILE);
-    limit.rlim_cur = limit.rlim_max;
-    IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    IS(mqxi_bell_arm(q), 0);
-    IS(shows(fd), BOTH);
-    take(q);
+    for (unsigned i = 0; i < 3; i++) {
+        IS(mqxi_bell_watch(q, tells[i]), 0);
+        put(q);
+        IS(shows(fd), BOTH);
+        put(q);
+        IS(mqxi_bell_adjust(q), 0);
+        IS(shows(fd), RECEIVE);
+        take(q);
+        IS(shows(fd), BOTH);
+        take(q);
+    }
 }
 
 /* A slot whose message could not be filled in is room again, and that is shown. */
@@ -508,6 +519,48 @@ static void an_exact_crowd(void)
         crowd_of(maxmsg, maxmsg % 2 ? MQXI_TELLS_EXACT : MQXI_TELLS_EDGES);
 }
 
+/* One takes, and is still about to show that when another puts. */
+struct relay {
+    struct mqxi_queue *q;
+    _Atomic int turn; /* n: may put the n-th; -n: has */
+};
+
+static void put_at_once(void *arg)
+{
+    struct relay *r = arg;
+
+    for (int i = 1;; i++) {
+        int error;
+
+        while (atomic_load(&r->turn) != i)
+            sched_yield();
+        while ((error = mqxi_put(r->q, "x", 1, 0, 0, NULL, NULL)) == -EAGAIN)
+            sched_yield();
+        IS(error, 0);
+        atomic_store(&r->turn, -i);
+    }
+}
+
+static void a_put_right_behind_a_take(void)
+{
+    struct relay *r = shared(sizeof(*r));
+    pid_t pid;
+    int fd;
+
+    r->q = create("q", 1, 8);
+    fd = open_fifo(r->q);
+    put(r->q);
+    IS(mqxi_bell_watch(r->q, 0), 0);
+    pid = start(put_at_once, r);
+    for (int i = 1; i <= 500 && !time_is_up(); i++) {
+        atomic_store(&r->turn, i);
+        take(r->q);
+        WAIT_FOR(atomic_load(&r->turn) == -i);
+        IS(shows(fd), RECEIVE);
+    }
+    murder(pid);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -527,6 +580,7 @@ int main(void)
         UNIT(no_descriptor_is_kept),
         UNIT(no_descriptor_is_left),
         UNIT(what_repair_brings_back),
+        UNIT(a_put_right_behind_a_take),
         UNIT(a_crowd),
         UNIT(an_exact_crowd),
     };

@@ -48,7 +48,7 @@ static short put_right(int fd, struct mqxi_queue *q, short asked, short said, bo
 
     if (is == said)
         return said;
-    if (!mqxi_bell_is(q, fd)) /* closed, and another file's by now, without our knowing */
+    if (mqxi_bell_verify(q, fd) < 0) /* closed, and another file's by now, without our knowing */
         return said;
     if (said & ~is && mqxi_bell_adjust(q) < 0)
         *stuck = true;
