@@ -2,6 +2,7 @@
 #include "bell.h"
 
 #include <dirent.h>
+#include <mqueue.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -387,6 +388,43 @@ static void replaced(void)
     IS(lseek(open(path, O_RDONLY), 0, SEEK_END), 0);
 }
 
+/* Nor is such a thing opened as the queue's. */
+static void opened_in_its_place(void)
+{
+    char path[PATH_MAX], real[PATH_MAX + 8];
+    struct mqxi_queue *q = create("q", 2, 8);
+
+    IS(mqxi_segment_fifo(q, path), 0);
+    snprintf(real, sizeof(real), "%s.real", path);
+    IS(rename(path, real), 0);
+    for (int i = 0; i < 5; i++) {
+        switch (i) {
+        case 0:
+            IS(symlink(real, path), 0);
+            break;
+        case 1:
+            close(open(path, O_CREAT | O_RDWR, 0600));
+            break;
+        case 2:
+            IS(mknod(path, S_IFSOCK | 0600, 0), 0);
+            break;
+        case 3:
+            IS(mkdir(path, 0700), 0);
+            break;
+        case 4: /* another user's */
+            IS(mkfifo(path, 0600), 0);
+            if (chown(path, 65534, (gid_t)-1) < 0)
+                return;
+        }
+        errno = 0;
+        IS(mq_open("/q", O_RDWR), -1);
+        IS(errno, EIO);
+        IS(remove(path), 0);
+    }
+    IS(rename(real, path), 0);
+    CHECK(mq_open("/q", O_RDWR) >= 0);
+}
+
 static void no_descriptor_is_kept(void)
 {
     struct mqxi_queue *q = create("q", 2, 8);
@@ -577,6 +615,7 @@ int main(void)
         UNIT(forgotten),
         UNIT(unlinked),
         UNIT(replaced),
+        UNIT(opened_in_its_place),
         UNIT(no_descriptor_is_kept),
         UNIT(no_descriptor_is_left),
         UNIT(what_repair_brings_back),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bell.h"
 #include "client.h"
 #include "conf.h"
 #include "durable.h"
@@ -132,8 +133,14 @@ static int open_descriptor(struct mqxi_queue *q, int oflag)
      * not fail because there is none left. */
     if (!mqxi_client_self(q->registry, &error))
         return error;
-    fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | (oflag & O_NONBLOCK) | marks, 0);
+    fd = mqxi_sys_openat(AT_FDCWD, path,
+                         O_RDWR | O_CLOEXEC | O_NOFOLLOW | (oflag & O_NONBLOCK) | marks, 0);
+    if (fd == -ELOOP || fd == -EISDIR || fd == -ENXIO)
+        return -EIO;
     r = fd < 0 ? fd : mqxi_handle_prepare(fd);
+    /* The directory is everybody's: what lies there may be no FIFO, or another user's. */
+    r = r < 0 ? r : mqxi_bell_verify(q, fd);
+    r = r == -ESTALE ? -EIO : r;
     if (r < 0 && fd >= 0)
         mqxi_sys_close(fd);
     return r < 0 ? r : fd;
