@@ -216,7 +216,9 @@ bool mqxi_select_ours(int n, const fd_set *readable, const fd_set *writable)
         return false;
     token = mqxi_op_enter();
     while ((q = next_queue(&fd, n, readable, writable)) && n > FD_SETSIZE) {
-        mqxi_bell_watch(q, MQXI_TELLS_EXACT); /* larger than what we copy: the kernel's alone */
+        /* Larger than what we copy: the kernel's alone. */
+        mqxi_bell_watch(q, MQXI_TELLS_EXACT);
+        mqxi_bell_adjust(q);
         fd++;
     }
     mqxi_op_leave(token);

@@ -123,6 +123,31 @@ static void select_rest(void **state)
     assert_false(FD_ISSET(q, &set));
 }
 
+/* Sets beyond FD_SETSIZE, which programs make themselves; the queue was full when it was closed. */
+static void select_beyond(void **state)
+{
+    fd_set in[2], out[2];
+    mqd_t q;
+
+    (void)state;
+    q = create(0, 1);
+    put(q, "a", 0);
+    assert_int_equal(ready(POLL, q), READABLE);
+    ok(mq_close(q));
+    q = reopen(O_RDWR);
+    for (int i = 0; i < 2; i++) {
+        memset(in, 0, sizeof(in));
+        memset(out, 0, sizeof(out));
+        FD_SET(q, in);
+        FD_SET(q, out);
+        assert_int_equal(ok(select(2 * FD_SETSIZE, in, out, NULL, NULL)), 1);
+        assert_int_equal(FD_ISSET(q, in) != 0, i == 0);
+        assert_int_equal(FD_ISSET(q, out) != 0, i == 1);
+        if (i == 0)
+            expect(q, "a", 0);
+    }
+}
+
 static void select_normalizes(void **state)
 {
     struct timeval left = {0, 20000000};
@@ -194,6 +219,7 @@ int group_poll_calls(void)
         SAYS("poll(2): queues beside other files, each for itself", mixed_poll),
         SAYS("select(2): queues beside other files, each for itself", mixed_select),
         SAYS("select(2): timeout is updated to the time not slept", select_rest),
+        SAYS("select(2): sets larger than FD_SETSIZE", select_beyond),
         SAYS("select(2): large tv_usec, EINVAL a negative timeout", select_normalizes),
         SAYS("ppoll(2): EINVAL an invalid timeout", bad_timeout),
         CALL("poll(2): descriptors above FD_SETSIZE", large, POLL),
