@@ -20,6 +20,7 @@
 #include "names.h"
 #include "notify.h"
 #include "segment.h"
+#include "sets.h"
 #include "sys.h"
 #include "thread.h"
 #include "watch.h"
@@ -126,13 +127,15 @@ __attribute__((constructor)) static void adopt_inherited(void)
         struct mqxi_stat st;
 
         unused = flags < 0 ? unused + 1 : 0;
-        if (flags >= 0 && (flags & O_ACCMODE) == O_RDWR && mqxi_sys_stat(fd, "", &st) == 0 &&
-            S_ISFIFO(st.mode)) {
+        if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || mqxi_sys_stat(fd, "", &st) < 0)
+            continue;
+        if (S_ISFIFO(st.mode)) {
             unsigned token = mqxi_op_enter();
 
             adopt(fd);
             mqxi_op_leave(token);
-        }
+        } else if ((st.mode & S_IFMT) == 0 && mqxi_set_is(fd))
+            mqxi_watch_adopt(fd);
     }
 }
 
@@ -217,6 +220,7 @@ void mqxi_file_duplicated(int from, int to)
     bool set = false;
 
     mqxi_file_closing(to);
+    mqxi_set_duplicated(from, to);
     if (mqxi_handle_position(from) < 0)
         return;
     token = mqxi_op_enter();

@@ -11,6 +11,7 @@
 #include "next.h"
 #include "posix.h"
 #include "ready.h"
+#include "sets.h"
 #include "slices.h"
 #include "watch.h"
 
@@ -131,11 +132,10 @@ MQX_API int pselect(int n, fd_set *readable, fd_set *writable, fd_set *exception
     return (int)mqxi_result(mqxi_select(n, readable, writable, exceptional, timeout, mask, NULL));
 }
 
-/* A new set has nothing of what had its number before. */
 static int created(int epoll)
 {
     if (epoll >= 0)
-        mqxi_watch_forget((unsigned)epoll, (unsigned)epoll);
+        mqxi_watch_made(epoll);
     return epoll;
 }
 
@@ -154,11 +154,12 @@ MQX_API int epoll_create1(int flags)
 
 MQX_API int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 {
-    bool ours = atomic_load_explicit(&mqxi_handles_used, memory_order_relaxed);
+    bool ours =
+        atomic_load_explicit(&mqxi_handles_used, memory_order_relaxed) || mqxi_set_of(fd) != 0;
     int r;
 
     if (ours)
-        mqxi_watch_before(op, fd, event);
+        mqxi_watch_before(epoll, op, fd, event);
     r = MQXI_NEXT(epoll_ctl) ? MQXI_NEXT(epoll_ctl)(epoll, op, fd, event)
                              : (int)mqxi_result(MQXI_SYS(SYS_epoll_ctl, epoll, op, fd, event));
     if (ours && r == 0)

@@ -16,9 +16,11 @@
 #include "engine.h"
 #include "handles.h"
 #include "repair.h"
+#include "sets.h"
 #include "slices.h"
 #include "thread.h"
 #include "wait.h"
+#include "watch.h"
 
 #define DESCRIPTORS (1 << 20) /* of those that handles.c knows */
 
@@ -91,12 +93,16 @@ static bool is_ready(struct mqxi_queue *q, short asked, bool sleep, bool alone)
 
 bool mqxi_poll_ours(const struct pollfd *fds, nfds_t n)
 {
+    bool ours = false;
+
     if (!atomic_load_explicit(&mqxi_handles_used, memory_order_relaxed) || n > DESCRIPTORS)
         return false;
     for (nfds_t i = 0; i < n; i++)
         if (mqxi_ready_queue(fds[i].fd)) /* which is not looked at */
-            return true;
-    return false;
+            ours = true;
+        else if (mqxi_set_of(fds[i].fd) && mqxi_watch_nested(fds[i].fd, false))
+            ours = true;
+    return ours;
 }
 
 /* Is any queue ready, as far as it is asked for?  Prepares them for a sleep. */
@@ -110,6 +116,8 @@ static bool prepare_poll(const struct pollfd *fds, nfds_t n, bool sleep)
 
         if (q && fds[i].events & MQXI_READY_EVENTS)
             ready = is_ready(q, fds[i].events & MQXI_READY_EVENTS, sleep, n == 1);
+        else if (sleep && mqxi_set_of(fds[i].fd))
+            mqxi_watch_nested(fds[i].fd, true);
     }
     mqxi_op_leave(token);
     return ready;
@@ -206,14 +214,26 @@ static struct mqxi_queue *next_queue(int *fd, int n, const fd_set *readable, con
     return NULL;
 }
 
+/* Epoll sets among them, which are asked whether they have events.  Are there any? */
+static bool prepare_sets(int n, const fd_set *readable, bool sleep)
+{
+    bool any = false;
+
+    for (int fd = 0; fd < n && (fd = mqxi_set_next((unsigned)fd, (unsigned)n - 1)) >= 0; fd++)
+        any = (in(readable, fd) && mqxi_watch_nested(fd, sleep)) || any;
+    return any;
+}
+
 bool mqxi_select_ours(int n, const fd_set *readable, const fd_set *writable)
 {
     struct mqxi_queue *q;
     unsigned token;
     int fd = 0;
+    bool sets;
 
     if (!atomic_load_explicit(&mqxi_handles_used, memory_order_relaxed))
         return false;
+    sets = prepare_sets(n, readable, false);
     token = mqxi_op_enter();
     while ((q = next_queue(&fd, n, readable, writable)) && n > FD_SETSIZE) {
         /* Larger than what we copy: the kernel's alone. */
@@ -222,7 +242,7 @@ bool mqxi_select_ours(int n, const fd_set *readable, const fd_set *writable)
         fd++;
     }
     mqxi_op_leave(token);
-    return q != NULL;
+    return q || (sets && n <= FD_SETSIZE);
 }
 
 static short asked_for(const struct sets *s, int fd)
@@ -240,6 +260,8 @@ static bool prepare_select(const struct sets *s, bool sleep)
 
     for (int fd = 0; !ready && (q = next_queue(&fd, s->n, readable, writable)); fd++)
         ready = is_ready(q, asked_for(s, fd), sleep, false);
+    if (sleep && !ready)
+        prepare_sets(s->n, readable, true);
     mqxi_op_leave(token);
     return ready;
 }

@@ -197,6 +197,31 @@ static void nobody_rings(void)
         finish(pid[way]);
 }
 
+static void wait_for_set(void *arg)
+{
+    struct epoll_event e = {EPOLLIN, {.u64 = 3}};
+    int set = epoll_create1(0);
+
+    IS(epoll_ctl(set, EPOLL_CTL_ADD, q, &e), 0);
+    q = set;
+    wait_for_ever(arg);
+}
+
+/* The same where it is an epoll set that is waited for, which has the queue in it. */
+static void nobody_rings_in_a_set(void)
+{
+    pid_t pid[EDGE];
+
+    open_queue(0, 2);
+    for (int way = 0; way < EDGE; way++) {
+        pid[way] = start(wait_for_set, &(struct waiting){.way = (enum way)way, .events = POLLIN});
+        WAIT_FOR(asleep(pid[way]));
+    }
+    change_silently(put);
+    for (int way = 0; way < EDGE; way++)
+        finish(pid[way]);
+}
+
 /* The same, and the queue's header says that it is shown: who rang was killed, and one that took
  * back what was shown before, and was slow, after him. */
 static void put_and_lie(void)
@@ -522,6 +547,7 @@ int main(void)
         UNIT(a_lie_that_stays),
         UNIT(lies),
         UNIT(nobody_rings),
+        UNIT(nobody_rings_in_a_set),
         UNIT(nobody_will_ring),
         UNIT(an_edge_is_not_rung_for),
         UNIT(receiver_died),

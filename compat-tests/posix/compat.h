@@ -41,6 +41,8 @@
 int send_on(const char *fd);
 /* And with --poll-on WAY FD: poll.c. */
 int poll_on(const char *way, const char *fd);
+/* And with --wait-on SET FD: epoll_sets.c. */
+int wait_on(const char *set, const char *fd);
 
 int begin(void **state); /* before each case: a watchdog */
 int end(void **state);   /* after it: close what it opened, unlink its names */
@@ -67,6 +69,7 @@ int end(void **state);   /* after it: close what it opened, unlink its names */
     X(poll_calls)                                                                                  \
     X(poll_signals)                                                                                \
     X(epoll)                                                                                       \
+    X(epoll_sets)                                                                                  \
     X(notify)                                                                                      \
     X(notify_when)                                                                                 \
     X(notify_end)                                                                                  \

@@ -235,6 +235,8 @@ int main(int argc, char **argv)
         return send_on(argv[2]);
     if (argc == 4 && strcmp(argv[1], "--poll-on") == 0)
         return poll_on(argv[2], argv[3]);
+    if (argc == 4 && strcmp(argv[1], "--wait-on") == 0)
+        return wait_on(argv[2], argv[3]);
     setvbuf(stdout, NULL, _IOLBF, 0); /* or children would print it again */
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) {
