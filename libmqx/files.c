@@ -333,13 +333,28 @@ static size_t describe(struct mqxi_queue *q, char *line, size_t size)
                             (unsigned long)mqxi_bytes(q), 0, 0, 0);
 }
 
-int mqxi_file_read(int fd, void *buffer, size_t size, const off_t *offset, ssize_t *got)
+/* Spread over the pieces: how much of it they take. */
+static size_t scatter(const struct iovec *to, int n, const char *text, size_t size)
+{
+    size_t done = 0;
+
+    for (int i = 0; i < n && done < size; i++) {
+        size_t part = size - done < to[i].iov_len ? size - done : to[i].iov_len;
+
+        if (part > 0)
+            memcpy(to[i].iov_base, text + done, part);
+        done += part;
+    }
+    return done;
+}
+
+int mqxi_file_read(int fd, const struct iovec *to, int n, const off_t *offset, ssize_t *got)
 {
     char line[MQXI_POSITIONS];
     struct mqxi_queue *q;
     unsigned token, access;
     off_t at = offset ? *offset : mqxi_handle_position(fd);
-    size_t n = 0;
+    size_t size = 0;
     int r;
 
     if (mqxi_handle_position(fd) < 0)
@@ -347,35 +362,65 @@ int mqxi_file_read(int fd, void *buffer, size_t size, const off_t *offset, ssize
     token = mqxi_op_enter();
     r = known(fd, &q, &access);
     if (r == 0)
-        n = describe(q, line, sizeof(line));
+        size = describe(q, line, sizeof(line));
     mqxi_op_leave(token);
     if (r < 0)
         return MQXI_NOT_OURS;
-    if (!(access & MQXI_READ))
-        return -EBADF;
     if (at < 0)
         return -EINVAL;
-    n = (size_t)at >= n ? 0 : n - (size_t)at;
-    n = n < size ? n : size;
-    memcpy(buffer, line + (n ? at : 0), n);
+    if (!(access & MQXI_READ))
+        return -EBADF;
+    if (n < 0 || n > IOV_MAX)
+        return -EINVAL;
+    if (n > 0 && !to)
+        return -EFAULT;
+    *got = (size_t)at < size ? (ssize_t)scatter(to, n, line + at, size - (size_t)at) : 0;
     if (!offset)
-        mqxi_handle_seek(fd, (unsigned)(at + (off_t)n));
-    *got = (ssize_t)n;
+        mqxi_handle_seek(fd, (unsigned)(at + *got));
     return 0;
+}
+
+/* What a descriptor can be used for, a queue's or not; *ours: it is. */
+static unsigned usable(int fd, bool *ours)
+{
+    unsigned token, access = 0;
+    struct mqxi_queue *q;
+    int r = -EBADF, flags;
+
+    if (mqxi_handle_position(fd) >= 0) {
+        token = mqxi_op_enter();
+        r = known(fd, &q, &access);
+        mqxi_op_leave(token);
+    }
+    *ours = *ours || r == 0;
+    if (r == 0)
+        return access;
+    flags = mqxi_sys_fcntl(fd, F_GETFL, 0);
+    return flags < 0 ? 0
+                     : ((flags & O_ACCMODE) == O_WRONLY ? 0 : MQXI_READ) |
+                           ((flags & O_ACCMODE) == O_RDONLY ? 0 : MQXI_WRITE);
+}
+
+int mqxi_file_transfer(int from, int to)
+{
+    bool ours = false, can;
+
+    if (mqxi_handle_position(from) < 0 && mqxi_handle_position(to) < 0)
+        return MQXI_NOT_OURS;
+    can = usable(from, &ours) & MQXI_READ;
+    can = usable(to, &ours) & MQXI_WRITE && can;
+    return !ours ? MQXI_NOT_OURS : can ? -EINVAL : -EBADF;
 }
 
 int mqxi_file_write(int fd)
 {
-    struct mqxi_queue *q;
-    unsigned token, access;
-    int r;
+    bool ours = false;
+    unsigned access;
 
     if (mqxi_handle_position(fd) < 0)
         return MQXI_NOT_OURS;
-    token = mqxi_op_enter();
-    r = known(fd, &q, &access);
-    mqxi_op_leave(token);
-    return r < 0 ? MQXI_NOT_OURS : access & MQXI_WRITE ? -EINVAL : -EBADF;
+    access = usable(fd, &ours);
+    return !ours ? MQXI_NOT_OURS : access & MQXI_WRITE ? -EINVAL : -EBADF;
 }
 
 int mqxi_file_seek(int fd, off_t offset, int whence, off_t *now)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "handles.h"
 
@@ -47,9 +48,11 @@ int mqxi_file_stat(int fd, struct stat *st);
 #define MQXI_NOT_OURS 1
 int mqxi_file_chmod(int fd, mode_t mode); /* 0, -EPERM */
 /* A line about the queue's state, from *offset, or where that is NULL from where the last read
- * ended.  Bytes read in *got; -EBADF, -EINVAL. */
-int mqxi_file_read(int fd, void *buffer, size_t size, const off_t *offset, ssize_t *got);
+ * ended.  Bytes read in *got; -EBADF, -EINVAL, -EFAULT. */
+int mqxi_file_read(int fd, const struct iovec *to, int n, const off_t *offset, ssize_t *got);
 int mqxi_file_write(int fd); /* -EINVAL, -EBADF: not the way to send */
+/* From one file into another, without the program: -EINVAL, -EBADF. */
+int mqxi_file_transfer(int from, int to);
 int mqxi_file_seek(int fd, off_t offset, int whence, off_t *now);
 
 #endif

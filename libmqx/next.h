@@ -26,8 +26,18 @@
     X(fchmod)                                                                                      \
     X(read)                                                                                        \
     X(pread)                                                                                       \
-    X(pread64)                                                                                     \
     X(write)                                                                                       \
+    X(readv)                                                                                       \
+    X(writev)                                                                                      \
+    X(preadv)                                                                                      \
+    X(preadv2)                                                                                     \
+    X(pwrite)                                                                                      \
+    X(pwritev)                                                                                     \
+    X(pwritev2)                                                                                    \
+    X(sendfile)                                                                                    \
+    X(splice)                                                                                      \
+    X(tee)                                                                                         \
+    X(vmsplice)                                                                                    \
     X(lseek)                                                                                       \
     X(poll)                                                                                        \
     X(ppoll)                                                                                       \
@@ -54,6 +64,14 @@ void mqxi_next_find_all(void);
 
 /* The next `name`, as a pointer to a function of its type. */
 #define MQXI_NEXT(name) (__extension__(__typeof__(&name)) mqxi_next_find(MQXI_NEXT_##name))
+
+/* The next `name`, or where there is none the system call: of a descriptor that is no queue's.
+ * With posix.h. */
+#define GO_ON(name, call, ...)                                                                     \
+    __extension__({                                                                                \
+        __typeof__(&name) next_ = MQXI_NEXT(name);                                                 \
+        next_ ? next_(__VA_ARGS__) : (__typeof__(name(__VA_ARGS__)))mqxi_result(call);             \
+    })
 
 /* A system call that is a cancellation point, as the libc function of its name is: for where there
  * is no next function.  Returns -errno. */

@@ -11,13 +11,6 @@
 #include "next.h"
 #include "posix.h"
 
-/* The call `name` of a descriptor that is no queue's; the system call where there is no next. */
-#define GO_ON(name, call, ...)                                                                     \
-    __extension__({                                                                                \
-        __typeof__(&name) next_ = MQXI_NEXT(name);                                                 \
-        next_ ? next_(__VA_ARGS__) : (__typeof__(name(__VA_ARGS__)))mqxi_result(call);             \
-    })
-
 /* What headers do not declare everywhere. */
 int __fxstat(int version, int fd, struct stat *st);
 int __fxstat64(int version, int fd, struct stat64 *st);
@@ -87,6 +80,9 @@ static int control(__typeof__(&fcntl) next, int fd, int command, void *arg)
             return (int)mqxi_result(r);
         arg = (void *)(intptr_t)r;
     }
+    if ((command == F_GETPIPE_SZ || command == F_SETPIPE_SZ) &&
+        mqxi_file_write(fd) != MQXI_NOT_OURS)
+        return (int)mqxi_result(-EBADF); /* no pipe */
     r = next ? next(fd, command, arg)
              : (int)mqxi_result(MQXI_SYS_POINT(SYS_fcntl, fd, command, arg));
     if (r >= 0 && (command == F_DUPFD || command == F_DUPFD_CLOEXEC))
@@ -166,43 +162,6 @@ MQX_API int fchmod(int fd, mode_t mode)
 
     return r == MQXI_NOT_OURS ? GO_ON(fchmod, MQXI_SYS(SYS_fchmod, fd, mode), fd, mode)
                               : (int)mqxi_result(r);
-}
-
-MQX_API ssize_t read(int fd, void *buffer, size_t size)
-{
-    ssize_t got = 0;
-    int r = mqxi_file_read(fd, buffer, size, NULL, &got);
-
-    if (r == MQXI_NOT_OURS)
-        return GO_ON(read, MQXI_SYS_POINT(SYS_read, fd, buffer, size), fd, buffer, size);
-    return mqxi_result(r < 0 ? r : got);
-}
-
-MQX_API ssize_t pread(int fd, void *buffer, size_t size, off_t offset)
-{
-    ssize_t got = 0;
-    int r = mqxi_file_read(fd, buffer, size, &offset, &got);
-
-    if (r == MQXI_NOT_OURS)
-        return GO_ON(pread, MQXI_SYS_POINT(SYS_pread64, fd, buffer, size, offset), fd, buffer, size,
-                     offset);
-    return mqxi_result(r < 0 ? r : got);
-}
-
-#if defined(__GLIBC__) && defined(__LP64__)
-MQX_API ssize_t pread64(int fd, void *buffer, size_t size, off64_t offset)
-{
-    return pread(fd, buffer, size, offset);
-}
-#endif
-
-MQX_API ssize_t write(int fd, const void *data, size_t size)
-{
-    int r = mqxi_file_write(fd);
-
-    if (r == MQXI_NOT_OURS)
-        return GO_ON(write, MQXI_SYS_POINT(SYS_write, fd, data, size), fd, data, size);
-    return mqxi_result(r);
 }
 
 MQX_API off_t lseek(int fd, off_t offset, int whence)

@@ -53,6 +53,7 @@ int end(void **state);   /* after it: close what it opened, unlink its names */
     X(open)                                                                                        \
     X(close)                                                                                       \
     X(file)                                                                                        \
+    X(file_transfer)                                                                               \
     X(mode)                                                                                        \
     X(attr)                                                                                        \
     X(send)                                                                                        \
