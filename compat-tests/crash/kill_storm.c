@@ -12,288 +12,22 @@
  * most one for each kill.  Whatever is not whole in a dead receiver's buffer
  * was not received and must turn up again.
  */
-#include "storm.h"
+#include "kill/kill.h"
 
-#define QUEUES      2
-#define SIDE        3 /* senders, and receivers, of a queue */
-#define MIXED       2 /* send and receive, on all queues */
-#define WORKERS     (QUEUES * 2 * SIDE + MIXED)
-#define PARENT      WORKERS             /* the harness sends, too */
-#define CAPACITY    (UINT64_C(1) << 25) /* messages of one sender in one round */
-#define JOURNAL     16384u              /* receives that the harness may lag behind */
-#define ROUND_KILLS 1500u               /* a round's log holds that many kills' messages */
-#define PRIORITIES  5
-#define REPAIR_NS   UINT64_C(15000000000) /* what the dead held must be back by then */
-#define MAYBE_SENT  0x40
-#define MAYBE_TAKEN 0x80
-#define TIMES       0x0f
+uint64_t maxmsg, msgsize, mixed;
+bool kernel;
+struct shared *shared;
+uint8_t *ledger[WORKERS + 1];
+struct place place[WORKERS];
+mqd_t blocking[QUEUES], nonblocking[QUEUES];
+char names[QUEUES][64];
+uint32_t round_number;
+struct found found;
 
-enum role { SENDER, RECEIVER, BOTH };
-enum bias { EVEN, FILL, DRAIN, BIASES };
+static uint64_t seed, kills = 500, allow_loss, chance;
 
-/* What a worker logs; the harness reads it when the worker is dead. */
-struct worker {
-    _Alignas(128) _Atomic uint64_t progress; /* calls that succeeded, or came back as they should */
-    _Atomic uint64_t attempt, sent;          /* numbers below these were attempted, sent */
-    _Atomic uint64_t intent, returned, recorded; /* receives begun, returned, journaled */
-    _Atomic uint64_t consumed;                   /* journal entries the harness has read */
-    uint64_t journal[JOURNAL];                   /* sender << 48 | number */
-    _Alignas(128) uint8_t buffer[STORM_MSG_MAX];
-};
-
-struct shared {
-    _Atomic uint32_t stop_senders, stop_receivers;
-    _Atomic uint32_t bias[QUEUES];
-    _Atomic uint64_t damaged; /* messages that did not verify */
-    struct worker worker[WORKERS + 1];
-};
-
-struct place { /* one worker's place, which several processes fill one after the other */
-    enum role role;
-    unsigned queue;
-    bool immortal;
-    pid_t pid;            /* 0: nobody */
-    uint64_t seen, since; /* progress, and when it last changed */
-};
-
-static uint64_t seed, kills = 500, maxmsg, msgsize, allow_loss;
-static bool kernel;
-static struct shared *shared;
-static uint8_t *ledger[WORKERS + 1]; /* per message: how often received, and maybes */
-static struct place place[WORKERS];
-static mqd_t blocking[QUEUES], nonblocking[QUEUES];
-static char names[QUEUES][64];
-static uint32_t round_number;
-static uint64_t chance;
-
-/* What a round found. */
-static struct {
-    uint64_t killed, in_send, in_receive, messages, maybe_sent, maybe_taken;
-    uint64_t unsent, twice, lost, damaged, longest_ns;
-    bool hung;
-} found;
-
-/* --- the workers -------------------------------------------------------------------------- */
-
-struct self {
-    unsigned index;
-    struct worker *log;
-    uint64_t chance;
-    mqd_t block[QUEUES], nonblock[QUEUES];
-    bool timed, impatient;
-};
-
-/* One message to queue q; false: not sent.  Numbers of failed sends are used again. */
-static bool send_one(struct self *me, unsigned q, bool wait)
-{
-    static _Alignas(16) char room[STORM_MSG_MAX];
-    struct storm_msg *msg = (struct storm_msg *)room;
-    uint64_t n = atomic_load(&me->log->sent);
-    struct timespec deadline;
-    int result;
-    size_t len;
-
-    if (n >= CAPACITY)
-        return false;
-    len = storm_build(msg, me->index, round_number, n, msgsize);
-    if (wait && me->timed)
-        deadline = storm_deadline(storm_below(&me->chance, 20000000));
-    atomic_store(&me->log->attempt, n + 1);
-    if (!wait)
-        result = mq_send(me->nonblock[q], room, len, storm_prio(msg, PRIORITIES));
-    else if (me->timed)
-        result = mq_timedsend(me->block[q], room, len, storm_prio(msg, PRIORITIES), &deadline);
-    else
-        result = mq_send(me->block[q], room, len, storm_prio(msg, PRIORITIES));
-    if (result == 0) {
-        atomic_store(&me->log->sent, n + 1);
-        return true;
-    }
-    atomic_store(&me->log->attempt, n);
-    if (errno != EAGAIN && errno != ETIMEDOUT)
-        storm_die("mq_send");
-    return false;
-}
-
-static void journal(struct worker *log, const struct storm_msg *msg, size_t len, unsigned prio)
-{
-    uint64_t at = atomic_load(&log->recorded);
-
-    if (!storm_verify(msg, len, msgsize) || msg->round != round_number ||
-        prio != storm_prio(msg, PRIORITIES))
-        atomic_fetch_add(&shared->damaged, 1);
-    while (at - atomic_load(&log->consumed) >= JOURNAL)
-        storm_nap(100000);
-    log->journal[at % JOURNAL] = (uint64_t)msg->sender << 48 | msg->number;
-    atomic_store(&log->recorded, at + 1);
-}
-
-static bool receive_one(struct self *me, unsigned q, bool wait)
-{
-    struct storm_msg *msg = (struct storm_msg *)me->log->buffer;
-    uint64_t at = atomic_load(&me->log->recorded);
-    struct timespec deadline;
-    unsigned prio = 0;
-    ssize_t got;
-
-    memset(msg, 0, sizeof *msg);
-    if (wait && me->timed)
-        deadline = storm_deadline(storm_below(&me->chance, 20000000));
-    atomic_store(&me->log->intent, at + 1);
-    if (!wait)
-        got = mq_receive(me->nonblock[q], (char *)msg, msgsize, &prio);
-    else if (me->timed)
-        got = mq_timedreceive(me->block[q], (char *)msg, msgsize, &prio, &deadline);
-    else
-        got = mq_receive(me->block[q], (char *)msg, msgsize, &prio);
-    if (got >= 0) {
-        atomic_store(&me->log->returned, at + 1);
-        journal(me->log, msg, (size_t)got, prio);
-        return true;
-    }
-    atomic_store(&me->log->intent, at);
-    if (errno != EAGAIN && errno != ETIMEDOUT)
-        storm_die("mq_receive");
-    return false;
-}
-
-/* Some use the descriptors they inherit, some open the queue themselves. */
-static void take_descriptors(struct self *me, bool inherit)
-{
-    for (unsigned q = 0; q < QUEUES; q++) {
-        me->block[q] = inherit ? blocking[q] : mq_open(names[q], O_RDWR);
-        me->nonblock[q] = inherit ? nonblocking[q] : mq_open(names[q], O_RDWR | O_NONBLOCK);
-        if (me->block[q] == (mqd_t)-1 || me->nonblock[q] == (mqd_t)-1)
-            storm_die("mq_open in a worker");
-    }
-}
-
-/* A turn of a worker that never waits: sends where the queue is to fill, receives elsewhere. */
-static void turn_mixed(struct self *me)
-{
-    unsigned q = (unsigned)storm_below(&me->chance, QUEUES);
-    uint32_t bias = atomic_load(&shared->bias[q]);
-    bool send = bias == EVEN ? storm_below(&me->chance, 2) : bias == FILL;
-
-    if (!(send ? send_one(me, q, false) : receive_one(me, q, false)))
-        sched_yield();
-    atomic_fetch_add(&me->log->progress, 1);
-}
-
-static void turn(struct self *me, const struct place *p)
-{
-    bool send = p->role == SENDER;
-    bool done =
-        send ? send_one(me, p->queue, !me->impatient) : receive_one(me, p->queue, !me->impatient);
-
-    /* Who does not wait may find nothing for ever where others do: coming back is its progress. */
-    if (done || me->impatient)
-        atomic_fetch_add(&me->log->progress, 1);
-    if (!done && me->impatient)
-        sched_yield();
-    /* Half of the time the queue is to run full, or empty: hold back the other side. */
-    if (atomic_load(&shared->bias[p->queue]) == (send ? DRAIN : FILL))
-        storm_nap(200000);
-}
-
-static void work(unsigned index, uint64_t luck)
-{
-    const struct place *p = &place[index];
-    struct self me = {.index = index, .log = &shared->worker[index], .chance = luck};
-
-    memset(me.log->buffer, 0, sizeof me.log->buffer);
-    take_descriptors(&me, p->immortal || storm_below(&me.chance, 2));
-    if (!p->immortal) { /* the immortal always wait without a limit */
-        me.timed = storm_below(&me.chance, 3) == 0;
-        me.impatient = storm_below(&me.chance, 4) == 0;
-    }
-    while (!atomic_load(p->role == RECEIVER ? &shared->stop_receivers : &shared->stop_senders)) {
-        if (p->role == BOTH)
-            turn_mixed(&me);
-        else
-            turn(&me, p);
-        if (atomic_load(&me.log->sent) >= CAPACITY)
-            storm_die("log full");
-    }
-    _exit(0);
-}
-
-/* --- the harness's books ------------------------------------------------------------------- */
-
-static void account(uint32_t sender, uint64_t number)
-{
-    if (sender > PARENT || number >= CAPACITY ||
-        number >= atomic_load(&shared->worker[sender].attempt)) {
-        found.unsent++;
-        return;
-    }
-    found.messages++;
-    if ((ledger[sender][number] & TIMES) != TIMES)
-        ledger[sender][number]++;
-    if ((ledger[sender][number] & TIMES) > 1 && ++found.twice <= 5)
-        printf("# message %" PRIu64 " of worker %u came again\n", number, sender);
-}
-
-static void pump(void)
-{
-    for (unsigned w = 0; w < WORKERS; w++) {
-        struct worker *log = &shared->worker[w];
-        uint64_t at = atomic_load(&log->consumed), to = atomic_load(&log->recorded);
-
-        for (; at != to; at++)
-            account((uint32_t)(log->journal[at % JOURNAL] >> 48),
-                    log->journal[at % JOURNAL] & ((UINT64_C(1) << 48) - 1));
-        atomic_store(&log->consumed, at);
-    }
-}
-
-/* What a killed worker's log leaves open. */
-static void settle(unsigned w)
-{
-    struct worker *log = &shared->worker[w];
-    const struct storm_msg *msg = (const struct storm_msg *)log->buffer;
-    uint64_t sent = atomic_load(&log->sent), recorded = atomic_load(&log->recorded);
-
-    pump();
-    if (atomic_load(&log->attempt) != sent) {
-        ledger[w][sent] |= MAYBE_SENT;
-        atomic_store(&log->sent, sent + 1); /* the successor goes on behind it */
-        found.in_send++;
-        found.maybe_sent++;
-    }
-    if (atomic_load(&log->intent) != recorded) {
-        bool whole = msg->sender <= PARENT && msg->number < CAPACITY &&
-                     msg->round == round_number &&
-                     storm_verify(msg, storm_length(msg, msgsize), msgsize);
-
-        if (atomic_load(&log->returned) != recorded) {
-            if (whole)
-                account(msg->sender, msg->number);
-            else
-                found.damaged++;
-        } else {
-            found.in_receive++;
-            if (whole && !(ledger[msg->sender][msg->number] & MAYBE_TAKEN)) {
-                ledger[msg->sender][msg->number] |= MAYBE_TAKEN;
-                found.maybe_taken++;
-            }
-        }
-        atomic_store(&log->intent, recorded);
-        atomic_store(&log->returned, recorded);
-    }
-}
-
-/* Messages that were sent for sure, not taken by a dead receiver, and never received. */
-static uint64_t missing(bool print)
-{
-    uint64_t count = 0;
-
-    for (unsigned s = 0; s <= PARENT; s++)
-        for (uint64_t n = 0, end = atomic_load(&shared->worker[s].sent); n < end; n++)
-            if (ledger[s][n] == 0 && ++count <= 5 && print)
-                printf("# message %" PRIu64 " of worker %u never came\n", n, s);
-    return count;
-}
+/* --- who hangs ---------------------------------------------------------------------------------
+ */
 
 static void print_state(void)
 {
@@ -423,15 +157,6 @@ static void rage(uint64_t count)
 
 /* --- the reckoning -----------------------------------------------------------------------------
  */
-
-/* Send a message of the harness's own.  False: full. */
-static bool parent_send(unsigned q)
-{
-    struct self me = {.index = PARENT, .log = &shared->worker[PARENT]};
-
-    me.nonblock[q] = nonblocking[q];
-    return send_one(&me, q, false);
-}
 
 static bool reap(bool receivers)
 {
@@ -669,6 +394,7 @@ int main(int argc, char **argv)
         {"seed", &seed, false, "for the random choices (from the clock)"},
         {"maxmsg", &maxmsg, false, "of the queues (8, 64, 300 and 5000 in turn)"},
         {"msgsize", &msgsize, false, "of the queues, bytes (64 and 3000 in turn)"},
+        {"mixed", &mixed, true, "workers also poll, are notified, and are cancelled"},
         {"allow-receiver-loss", &allow_loss, true,
          "a receiver killed in its call may lose one message: kernel queues"},
         {NULL, NULL, false, NULL}};

@@ -8,7 +8,7 @@
  * call that does not wait count: there the engine is at work.  At the end every
  * message that was sent has come exactly once.
  */
-#include "storm.h"
+#include "storm_mix.h"
 
 #define CAPACITY   (UINT64_C(1) << 25) /* messages of a source in a round */
 #define PRIORITIES 5
@@ -30,7 +30,7 @@ struct shared {
     _Atomic uint64_t sent[SOURCES];
 };
 
-static uint64_t seed, interruptions = 5000, maxmsg, msgsize, restart, target;
+static uint64_t seed, interruptions = 5000, maxmsg, msgsize, restart, target, mixed;
 static bool kernel;
 static struct shared *shared;
 static _Atomic uint8_t *times[SOURCES]; /* how often each message was received */
@@ -54,6 +54,8 @@ static void failed(enum source source, enum how how, const char *call)
         return;
     if (errno == ETIMEDOUT && how == TIMED)
         return;
+    if ((errno == EAGAIN || errno == ECANCELED) && how == PATIENT && mixed)
+        return;
     if (errno == EINTR && how != HASTY && source == MAIN && !restart) {
         atomic_fetch_add(&shared->eintr, 1);
         return;
@@ -76,27 +78,40 @@ static void leave(enum how how)
     errno = error;
 }
 
-static void send_one(enum source source, enum how how)
+/* Mixed, the program itself waits in all ways, and its signal also comes as a notification. */
+static ssize_t transfer(enum source source, enum how how, struct mix_call *c)
 {
-    static _Alignas(16) char rooms[SOURCES][STORM_MSG_MAX];
-    struct storm_msg *msg = (struct storm_msg *)rooms[source];
-    uint64_t n = atomic_load(&shared->sent[source]);
-    size_t len = storm_build(msg, source, round_number, n, msgsize);
-    unsigned prio = storm_prio(msg, PRIORITIES);
     struct timespec deadline = {0};
-    int result;
 
-    if (n >= CAPACITY - 1)
-        storm_die("log full");
+    c->patient = patient;
+    c->hasty = hasty;
+    c->signal = SIBLING; /* a thread that is notified would take the other signals */
     if (how == TIMED)
         deadline = storm_deadline(storm_below(&chance[source], 3000000));
     enter(how);
     if (how == TIMED)
-        result = mq_timedsend(patient, rooms[source], len, prio, &deadline);
+        c->result = c->send ? mq_timedsend(patient, c->room, c->len, c->prio, &deadline)
+                            : mq_timedreceive(patient, c->room, c->len, &c->prio, &deadline);
+    else if (how == PATIENT && mixed)
+        mix_call(c, &chance[source]);
     else
-        result = mq_send(how == HASTY ? hasty : patient, rooms[source], len, prio);
+        mix_do(c, how == HASTY ? hasty : patient);
     leave(how);
-    if (result == 0)
+    return c->result;
+}
+
+static void send_one(enum source source, enum how how)
+{
+    static _Alignas(16) char rooms[SOURCES][STORM_MSG_MAX];
+    struct storm_msg *msg = (struct storm_msg *)rooms[source];
+    struct mix_call c = {.send = true, .room = rooms[source]};
+    uint64_t n = atomic_load(&shared->sent[source]);
+
+    if (n >= CAPACITY - 1)
+        storm_die("log full");
+    c.len = storm_build(msg, source, round_number, n, msgsize);
+    c.prio = storm_prio(msg, PRIORITIES);
+    if (transfer(source, how, &c) == 0)
         atomic_store(&shared->sent[source], n + 1);
     else
         failed(source, how, "mq_send");
@@ -106,25 +121,15 @@ static bool receive_one(enum source source, enum how how)
 {
     static _Alignas(16) char rooms[SOURCES][STORM_MSG_MAX];
     const struct storm_msg *msg = (const struct storm_msg *)rooms[source];
-    struct timespec deadline = {0};
-    unsigned prio = 0;
-    ssize_t got;
+    struct mix_call c = {.room = rooms[source], .len = msgsize};
 
-    if (how == TIMED)
-        deadline = storm_deadline(storm_below(&chance[source], 3000000));
-    enter(how);
-    if (how == TIMED)
-        got = mq_timedreceive(patient, rooms[source], msgsize, &prio, &deadline);
-    else
-        got = mq_receive(how == HASTY ? hasty : patient, rooms[source], msgsize, &prio);
-    leave(how);
-    if (got < 0) {
+    if (transfer(source, how, &c) < 0) {
         failed(source, how, "mq_receive");
         return false;
     }
-    if (!storm_verify(msg, (size_t)got, msgsize) || msg->sender >= SOURCES ||
+    if (!storm_verify(msg, (size_t)c.result, msgsize) || msg->sender >= SOURCES ||
         msg->number >= CAPACITY || msg->round != round_number ||
-        prio != storm_prio(msg, PRIORITIES))
+        c.prio != storm_prio(msg, PRIORITIES))
         atomic_fetch_add(&shared->damaged, 1);
     else
         atomic_fetch_add(&times[msg->sender][msg->number], 1);
@@ -146,6 +151,8 @@ static void handler(int signal)
         atomic_fetch_add(&shared->nested, handlers > 0);
     }
     handlers++;
+    if (mixed && what % 4 == 0)
+        mix_notify(patient, SIBLING, &chance[source]);
     if (what < 5)
         send_one(source, HASTY);
     if (what > 2)
@@ -377,12 +384,14 @@ int main(int argc, char **argv)
         {"seed", &seed, false, "for the random choices (from the clock)"},
         {"maxmsg", &maxmsg, false, "of the queue (8 and 300 in turn)"},
         {"msgsize", &msgsize, false, "of the queue, bytes (64 and 3000 in turn)"},
+        {"mixed", &mixed, true, "the program also polls, is notified, and cancels"},
         {NULL, NULL, false, NULL}};
 
     uint64_t one_maxmsg, one_msgsize, sizes;
 
     storm_options(argc, argv, options);
     kernel = storm_begin("reentry_storm", &seed);
+    mix_cancels = !kernel;
     one_maxmsg = maxmsg;
     one_msgsize = storm_check_msgsize(msgsize);
     sizes = (one_maxmsg ? 1 : 2) * (one_msgsize ? 1 : 2);

@@ -16,17 +16,16 @@
  * one slot.  The harness fills the queue and empties it: everything must come in
  * order, but for at most one message of each stopped sender.
  */
-#include "storm.h"
+#include "stop/order.h"
+#include "storm_mix.h"
 
-#define SENDERS    4
-#define RECEIVERS  4
-#define WORKERS    (SENDERS + RECEIVERS)
-#define HARNESS    SENDERS /* the harness's number as a sender */
-#define SOURCES    (SENDERS + 1)
-#define CAPACITY   (1u << 20) /* messages of a sender in a round */
-#define PRIORITIES 8
-#define NEVER      UINT32_MAX
-#define ROUND      10 /* stops */
+#define SENDERS   4
+#define RECEIVERS 4
+#define WORKERS   (SENDERS + RECEIVERS)
+#define HARNESS   SENDERS /* the harness's number as a sender */
+#define SOURCES   (SENDERS + 1)
+#define CAPACITY  (1u << 20) /* messages of a sender in a round */
+#define ROUND     10         /* stops */
 
 /* One message's life, in ticks; 0: not yet. */
 struct life {
@@ -46,7 +45,7 @@ struct shared {
     } worker[WORKERS];
 };
 
-static uint64_t seed, stops = 60, seconds = 60, maxmsg, msgsize;
+static uint64_t seed, stops = 60, seconds = 60, maxmsg, msgsize, mixed;
 static bool kernel;
 static struct shared *shared;
 static struct life *lives[SOURCES];
@@ -67,10 +66,24 @@ static uint32_t tick(void)
 
 /* --- the workers -------------------------------------------------------------------------- */
 
-static void fail_call(void)
+static void fail_call(int error)
 {
-    atomic_store(&shared->failed_errno, (uint32_t)errno);
+    atomic_store(&shared->failed_errno, (uint32_t)error);
     pause();
+}
+
+/* One call; mixed, it may come to nothing. */
+static ssize_t transfer(struct mix_call *c)
+{
+    c->patient = patient_queue;
+    c->hasty = queue;
+    if (mixed)
+        mix_call(c, &chance);
+    else
+        mix_do(c, patient_queue);
+    if (c->result < 0 && !(mixed && (c->error == EAGAIN || c->error == ECANCELED)))
+        fail_call(c->error); /* EINTR as well: no handler ran, or one with SA_RESTART */
+    return c->result;
 }
 
 static void work_sender(unsigned w)
@@ -80,8 +93,8 @@ static void work_sender(unsigned w)
 
     for (;;) {
         uint64_t n = atomic_load(&shared->worker[w].count);
+        struct mix_call c = {.send = true, .room = room};
         struct life *life = &lives[w][n];
-        size_t len;
 
         if (!atomic_load(&shared->sending) || n >= CAPACITY) {
             atomic_store(&shared->worker[w].parked, !atomic_load(&shared->sending));
@@ -89,14 +102,16 @@ static void work_sender(unsigned w)
             storm_nap(500000);
             continue;
         }
-        len = storm_build(msg, w, atomic_load(&shared->round), n, msgsize);
+        c.len = storm_build(msg, w, atomic_load(&shared->round), n, msgsize);
+        c.prio = storm_prio(msg, PRIORITIES);
         atomic_fetch_add(&shared->worker[w].calls, 1);
         atomic_store(&life->send_begin, tick());
-        if (mq_send(patient_queue, room, len, storm_prio(msg, PRIORITIES)) != 0)
-            fail_call(); /* EINTR as well: no handler ran */
-        atomic_store(&life->send_end, tick());
+        if (transfer(&c) == 0)
+            atomic_store(&life->send_end, tick());
+        else
+            atomic_store(&life->send_begin, 0);
         atomic_fetch_add(&shared->worker[w].calls, 1);
-        atomic_store(&shared->worker[w].count, n + 1);
+        atomic_store(&shared->worker[w].count, n + (c.result == 0));
         atomic_fetch_add(&shared->worker[w].progress, 1);
     }
 }
@@ -126,18 +141,17 @@ static void work_receiver(unsigned w)
     static _Alignas(16) char room[STORM_MSG_MAX];
 
     for (;;) {
+        struct mix_call c = {.room = room, .len = msgsize};
         uint32_t begin;
-        unsigned prio;
-        ssize_t got;
 
         atomic_fetch_add(&shared->worker[w].calls, 1);
         begin = tick();
-        got = mq_receive(patient_queue, room, msgsize, &prio);
-        if (got < 0)
-            fail_call();
+        transfer(&c);
         atomic_fetch_add(&shared->worker[w].calls, 1);
-        record((const struct storm_msg *)room, (size_t)got, prio, begin);
-        atomic_fetch_add(&shared->worker[w].count, 1);
+        if (c.result >= 0) {
+            record((const struct storm_msg *)room, (size_t)c.result, c.prio, begin);
+            atomic_fetch_add(&shared->worker[w].count, 1);
+        }
         atomic_fetch_add(&shared->worker[w].progress, 1);
     }
 }
@@ -351,72 +365,6 @@ static void freeze(void)
 
 /* --- the reckoning --------------------------------------------------------------------------- */
 
-/* What the books say of one message; NEVER where something did not happen. */
-struct fact {
-    uint32_t send_begin, send_end, receive_begin, receive_end;
-    unsigned prio;
-};
-
-static int by_receive_begin(const void *a, const void *b)
-{
-    uint32_t x = ((const struct fact *)a)->receive_begin,
-             y = ((const struct fact *)b)->receive_begin;
-
-    return (x > y) - (x < y);
-}
-
-static int by_send_begin(const void *a, const void *b)
-{
-    uint32_t x = ((const struct fact *)a)->send_begin, y = ((const struct fact *)b)->send_begin;
-
-    return (x > y) - (x < y);
-}
-
-static int by_send_end(const void *a, const void *b)
-{
-    uint32_t x = (*(const struct fact *const *)a)->send_end;
-    uint32_t y = (*(const struct fact *const *)b)->send_end;
-
-    return (x > y) - (x < y);
-}
-
-/*
- * Messages that overtook another.  Visits the messages by the moment from which
- * on others count as sent before (the begin of the receive, for those of higher
- * priority; of the send, for those of the same) and keeps, for each priority,
- * the latest begin of a receive among the messages sent until then.
- */
-static uint64_t overtakers(struct fact *facts, size_t count, bool same)
-{
-    const struct fact **sent = malloc((count + 1) * sizeof(struct fact *));
-    uint32_t latest[PRIORITIES] = {0};
-    uint64_t found_here = 0;
-    size_t next = 0;
-
-    if (!sent)
-        storm_die("malloc");
-    qsort(facts, count, sizeof *facts, same ? by_send_begin : by_receive_begin);
-    for (size_t i = 0; i < count; i++)
-        sent[i] = &facts[i];
-    qsort(sent, count, sizeof(struct fact *), by_send_end);
-    for (size_t i = 0; i < count; i++) {
-        const struct fact *m = &facts[i];
-        uint32_t moment = same ? m->send_begin : m->receive_begin, worst = 0;
-
-        for (; next < count && sent[next]->send_end < moment; next++)
-            if (sent[next]->receive_begin > latest[sent[next]->prio])
-                latest[sent[next]->prio] = sent[next]->receive_begin;
-        for (unsigned p = same ? m->prio : m->prio + 1; p < (same ? m->prio + 1 : PRIORITIES); p++)
-            worst = latest[p] > worst ? latest[p] : worst;
-        if (m->receive_end != NEVER && worst > m->receive_end && ++found_here <= 3)
-            printf(
-                "# priority %u, sent %u-%u, received %u-%u: before it was one received from %u\n",
-                m->prio, m->send_begin, m->send_end, m->receive_begin, m->receive_end, worst);
-    }
-    free(sent);
-    return found_here;
-}
-
 static void judge_round(void)
 {
     uint64_t lost = 0, unsent = 0;
@@ -508,6 +456,7 @@ static bool begin_storm(void)
         lives[s] = storm_shared(CAPACITY * sizeof(struct life));
     memset(holds, 0, sizeof holds);
     for (unsigned w = 0; w < WORKERS; w++) {
+        storm_random(&chance); /* each has chances of its own */
         pids[w] = storm_fork();
         if (pids[w] == 0 && w < SENDERS)
             work_sender(w);
@@ -581,11 +530,13 @@ int main(int argc, char **argv)
         {"seed", &seed, false, "for the random choices (from the clock)"},
         {"maxmsg", &maxmsg, false, "of the queue (8, 64, 300 and 2000 in turn)"},
         {"msgsize", &msgsize, false, "of the queue, bytes (64, 3000, 300 and 64 in turn)"},
+        {"mixed", &mixed, true, "workers also poll, are notified, and are cancelled"},
         {NULL, NULL, false, NULL}};
     uint64_t sizes, one_maxmsg, one_msgsize, begin = storm_now();
 
     storm_options(argc, argv, options);
     kernel = storm_begin("stop_storm", &seed);
+    mix_cancels = !kernel;
     chance = seed;
     one_maxmsg = maxmsg;
     one_msgsize = storm_check_msgsize(msgsize);
