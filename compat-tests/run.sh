@@ -183,6 +183,11 @@ run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 stop-storm-8 stop_storm --stops 20 --maxmsg 8
     storm 300 stop-storm-300 stop_storm --stops 20 --maxmsg 300
     storm 300 reentry-storm reentry_storm --interruptions 5000
+    storm 300 kill-storm-mixed kill_storm --kills 200 --mixed
+    storm 300 stop-storm-mixed stop_storm --stops 10 --maxmsg 8 --mixed
+    storm 300 reentry-storm-mixed reentry_storm --interruptions 5000 --mixed
+    storm 300 poll-storm poll_storm --kills 120
+    storm 300 notify-storm notify_storm --stride 900 --seconds 2
     storm 300 step-storm step_storm --stride 50
     storm 300 scribble-storm scribble_storm --seconds 2
     try shell linear-check 120 "$BUILD/test/linear_check_test"
@@ -296,6 +301,11 @@ run_long_storms() {
     done
     storm 3600 stop-storm stop_storm --stops 1000 --seconds 3000 # sizes in turn
     storm 3600 reentry-storm reentry_storm --interruptions 200000
+    storm 3600 kill-storm-mixed kill_storm --kills 5000 --mixed
+    storm 3600 stop-storm-mixed stop_storm --stops 500 --seconds 1500 --mixed
+    storm 3600 reentry-storm-mixed reentry_storm --interruptions 200000 --mixed
+    storm 3600 poll-storm poll_storm --kills 6000
+    storm 7200 notify-storm notify_storm --stride 10 --seconds 300
     storm 3600 step-storm step_storm --stride 1
     try shell linear-search 3600 "$BUILD/test/linear_search_test" --rounds 1000000
     storm 3600 linear-storm linear_storm --seconds 240
