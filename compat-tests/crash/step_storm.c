@@ -5,7 +5,8 @@
  * certain; and it shows which stores to shared memory it stood behind.
  *
  *   step/scenarios.c  which calls, on which queues, with whom beside them
- *   step/rounds.c     one call, one instruction: what is done and looked at there
+ *   step/sweep.c      at which instructions
+ *   step/rounds.c     what is done and looked at there
  *   step/naming.c     the same for mq_open and mq_unlink
  *   step/ledger.c     what was sent, what came, what must come next
  *   step/trace.c      instructions, by ptrace
@@ -42,7 +43,7 @@ static void run(const struct scenario *sc)
     struct tally tally;
 
     begin();
-    if (rounds_run(sc, stride, &chance, &tally))
+    if (sweep_run(sc, stride, &chance, &tally))
         end(sc->name, &tally);
     else
         printf("skip - %s: the kernel's queues cannot do this\n", sc->name);

@@ -122,12 +122,11 @@ bool ledger_send_late(unsigned prio)
     return was_sent(send_message(prio, patient, &passed), ETIMEDOUT);
 }
 
-void ledger_send_without_memory(unsigned prio)
+bool ledger_send_without_memory(unsigned prio)
 {
     int error = send_message(prio, hasty, NULL);
 
-    if (error != ENOSPC)
-        was_sent(error, EAGAIN);
+    return error != ENOSPC && was_sent(error, EAGAIN);
 }
 
 void ledger_check_full(void)

@@ -24,8 +24,8 @@ void ledger_loosen_first(void);
 
 /* True: it was sent.  What is not accepted is full (-EAGAIN, ETIMEDOUT). */
 bool ledger_send(unsigned prio);
-/* Whether or not there is memory for one more. */
-void ledger_send_without_memory(unsigned prio);
+/* The same where there may be no memory for one more. */
+bool ledger_send_without_memory(unsigned prio);
 /* The first message is received; false: empty. */
 bool ledger_receive(void);
 /* The same with a deadline that has passed: these look for the dead before they give up. */

@@ -174,7 +174,7 @@ static void play_all(void (*one)(const struct trace *trace, size_t position, boo
                      const struct trace *trace, uint64_t stride, uint64_t *chance,
                      struct tally *tally)
 {
-    uint64_t bad = faults, every = effects_stride(stride);
+    uint64_t bad = faults, every = sweep_effects_stride(stride);
 
     *tally = (struct tally){.instructions = trace->count};
     for (int kills = 1; kills >= 0; kills--) {

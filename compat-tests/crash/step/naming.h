@@ -3,7 +3,7 @@
 #ifndef STEP_NAMING_H
 #define STEP_NAMING_H
 
-#include "rounds.h"
+#include "sweep.h"
 
 /* Before this process has used a queue: a process that is the first to use $MQX_DIR. */
 void naming_first(uint64_t stride, uint64_t *chance, struct tally *tally);

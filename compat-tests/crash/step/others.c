@@ -34,6 +34,12 @@ void others_put(uint64_t count)
         ;
 }
 
+void others_put_without_memory(void)
+{
+    for (uint64_t i = 0; i < maxmsg && ledger_send_without_memory(1); i++)
+        ;
+}
+
 void others_turn(uint64_t count)
 {
     for (uint64_t i = 0; i <= count && put(i); i++)

@@ -11,6 +11,8 @@ long others_count(void);
 bool others_full(void);
 /* Send so many, with all priorities in turn. */
 void others_put(uint64_t count);
+/* Send as long as there is memory for it. */
+void others_put_without_memory(void);
 /* Send one and receive the first, until so many messages, and one more, were replaced. */
 void others_turn(uint64_t count);
 /* Receive all, until "empty", without and with a deadline. */

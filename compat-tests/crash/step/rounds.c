@@ -12,16 +12,8 @@
 #include "memory.h"
 #include "others.h"
 
-#define ASLEEP     SIZE_MAX            /* position: in the sleep */
-#define LONG_LOOP  50                  /* executions: its edges are looked at */
 #define PROMPT_NS  UINT64_C(700000000) /* sooner than any sleeper looks by itself */
 #define PROMPT_TRY 8                   /* a busy machine is slow, but not each time */
-
-enum choice {
-    EVERY,    /* instruction; of a long loop the first two rounds and the last */
-    DISTINCT, /* the same for shorter loops too, and not in libc */
-    EFFECTS   /* stores to shared memory, and system calls */
-};
 
 static const struct scenario *sc;
 static bool kernel;
@@ -29,7 +21,7 @@ static mqd_t hasty, patient;
 static char name[64];
 static struct actor *former, *actor, *sleeper; /* in shared memory */
 static bool sleeping, slept;                   /* the sleeper is at it; was started in this round */
-static struct traced traced;
+static struct traced traced, beside; /* the actor, or the former; a former who still stands */
 
 void rounds_init(bool on_kernel)
 {
@@ -66,7 +58,7 @@ static bool open_queue(void)
     return true;
 }
 
-static void close_queue(void)
+void round_close(void)
 {
     mq_close(hasty);
     mq_close(patient);
@@ -74,17 +66,27 @@ static void close_queue(void)
         storm_die("mq_unlink");
 }
 
+bool round_open(const struct scenario *scenario)
+{
+    sc = scenario;
+    return open_queue();
+}
+
 static void prepare(void)
 {
     if (sc->flags & FRESH) {
-        close_queue();
+        round_close();
         open_queue();
     }
     others_use(hasty, patient, sc->maxmsg, sc->len);
     if (sc->flags & REGISTERED)
         others_register();
+    for (uint64_t i = 0; i < sc->holes; i++)
+        ledger_send(1);
     for (uint64_t i = 0; i < sc->before; i++)
         ledger_send(i + 1 == sc->urgent ? 3 : 1);
+    for (uint64_t i = 0; i < sc->holes; i++)
+        ledger_receive();
     sleeping = slept = false;
 }
 
@@ -207,13 +209,33 @@ static bool holds_nothing(const struct trace *trace, size_t position)
     return !same_as_actor();
 }
 
+static void check_all(void)
+{
+    others_drain_after_death();
+    others_check_room(0);
+    ledger_settle();
+}
+
+/* Slots that who is stopped may hold. */
+static uint64_t held(void)
+{
+    return sc->flags & BESIDE ? 2 : 1;
+}
+
+static void finish_beside(void)
+{
+    if (!(sc->flags & BESIDE))
+        return;
+    traced = beside;
+    finish_actor(former);
+}
+
 static void check_killed(bool effect)
 {
     kill_actor(actor);
     check_sleeper(effect);
-    others_drain_after_death();
-    others_check_room(0);
-    ledger_settle();
+    finish_beside();
+    check_all();
 }
 
 /* Each leaves the queue as another one than the actor has seen.  Who finds it full or empty repairs
@@ -223,7 +245,7 @@ static void meanwhile(enum mode mode, size_t position)
     switch (mode) {
     case REFILLED:
         others_drain();
-        others_check_room(1);
+        others_check_room(held());
         others_put(sc->before);
         break;
     case ADDED:
@@ -245,13 +267,19 @@ static void meanwhile(enum mode mode, size_t position)
 
 static void check_stopped(bool effect, enum mode mode, size_t position)
 {
+    struct traced own = traced;
+    bool last = position % 2;
+
     check_sleeper(effect);
     meanwhile(mode, position);
+    if (last)
+        finish_beside();
+    traced = own;
     finish_actor(actor);
+    if (!last)
+        finish_beside();
     check_sleeper(false);
-    others_drain_after_death();
-    others_check_room(0);
-    ledger_settle();
+    check_all();
 }
 
 /* --- one round -------------------------------------------------------------------------------- */
@@ -273,66 +301,70 @@ static void set_context(const char *what, size_t left, size_t position, const st
                  last->call);
 }
 
-/* Another process is killed, or stopped for a while, in its call. */
-static void leave(const struct trace *trace, size_t position)
+/* Another process is killed in its call, or stopped for a while, or until later. */
+static void leave(const struct stand *stand)
 {
     cast(former, 1, sc->left, 0, 1);
     begin_actor(former);
-    trace_go(&traced, trace, position);
+    trace_go(&traced, stand->former, stand->left);
+    beside = traced;
     if (sc->flags & LEFT_STOPPED) {
         if (sc->left == RECEIVE)
             ledger_send_late(1);
         else
             ledger_receive_late();
         finish_actor(former);
-    } else {
+    } else if (!(sc->flags & BESIDE)) {
         kill_actor(former);
     }
     for (uint64_t i = 0; i < sc->drained; i++)
         ledger_receive();
 }
 
-static void play(const struct trace *before, size_t left, const struct trace *trace,
-                 size_t position, enum mode mode)
+static void set_out(const struct stand *stand)
+{
+    storm_guard(4 * STORM_LIMIT);
+    set_context("undisturbed", stand->left, 0, NULL);
+    prepare();
+    if (sc->left)
+        leave(stand);
+    begin_all();
+}
+
+/* Does the sleeper have to find out by itself?  Where that takes its time, not in all modes. */
+static bool waits_for_sleeper(const struct stand *stand, const struct point *last)
+{
+    if (stand->mode > REFILLED || (last && !trace_effect(last)))
+        return false;
+    return !last || stand->mode == KILLED || holds_nothing(stand->trace, stand->position);
+}
+
+void round_play(const struct stand *stand)
 {
     const struct point *last = NULL;
     bool effect;
 
-    storm_guard(4 * STORM_LIMIT);
-    set_context("before its begin", left, 0, NULL);
-    prepare();
-    if (sc->left)
-        leave(before, left);
-    begin_all();
-    if (position == ASLEEP)
+    set_out(stand);
+    if (stand->position == ASLEEP)
         trace_go_asleep(&traced);
     else
-        last = trace_go(&traced, trace, position);
-    set_context(mode == KILLED ? "killed" : "stopped", left, position, last);
-    coverage_note(last, mode == KILLED);
+        last = trace_go(&traced, stand->trace, stand->position);
+    set_context(stand->mode == KILLED ? "killed" : "stopped", stand->left, stand->position, last);
+    coverage_note(last, stand->mode == KILLED);
     if (sc->how & NO_MEMORY) {
-        ledger_send_without_memory(1);
+        others_put_without_memory();
         memory_give_back();
     }
-    effect = mode <= REFILLED &&
-             (!last || (trace_effect(last) && (mode == KILLED || holds_nothing(trace, position))));
-    if (mode == KILLED)
+    effect = waits_for_sleeper(stand, last);
+    if (stand->mode == KILLED)
         check_killed(effect);
     else
-        check_stopped(effect, mode, position);
+        check_stopped(effect, stand->mode, stand->position);
 }
 
-/* --- a scenario ------------------------------------------------------------------------------- */
-
-/* The whole call, undisturbed.  Then the queue is looked at, as always. */
-static void record(const struct trace *before, size_t left, struct trace *trace)
+void round_record(const struct stand *stand, struct trace *trace)
 {
-    storm_guard(4 * STORM_LIMIT);
-    set_context("undisturbed", left, 0, NULL);
-    prepare();
-    if (sc->left)
-        leave(before, left);
-    begin_all();
+    set_out(stand);
     trace_record(&traced, trace);
     if (sc->how & NO_MEMORY)
         memory_give_back();
@@ -340,15 +372,14 @@ static void record(const struct trace *before, size_t left, struct trace *trace)
         others_check_notified();
     ledger_returned(actor);
     actor_end(actor);
+    finish_beside();
     check_sleeper(false);
     if (!sc->left || sc->how & TIMES_OUT) /* then all is repaired that had to be */
         ledger_check_count(others_count());
-    others_drain_after_death();
-    others_check_room(0);
-    ledger_settle();
+    check_all();
 }
 
-static void record_former(struct trace *trace)
+void round_record_former(struct trace *trace)
 {
     set_context("the former, undisturbed", 0, 0, NULL);
     prepare();
@@ -361,8 +392,7 @@ static void record_former(struct trace *trace)
     ledger_settle();
 }
 
-/* Does a call wake who sleeps, or do sleepers only find out by themselves? */
-static void check_prompt(void)
+void round_check_prompt(void)
 {
     uint64_t least = UINT64_MAX;
 
@@ -390,122 +420,4 @@ static void check_prompt(void)
     }
     if (least > PROMPT_NS)
         fault("a sleeper is not woken, but finds out by itself");
-}
-
-uint64_t effects_stride(uint64_t stride)
-{
-    return (stride + 15) / 16;
-}
-
-/* Is the instruction before this position worth a look? */
-static bool worth(const struct point *p, enum choice choice)
-{
-    bool edge = p->nth <= 2 || p->nth == p->of; /* of its executions */
-
-    if (trace_effect(p))
-        return true;
-    switch (choice) {
-    case EVERY:
-        return p->of < LONG_LOOP || edge;
-    case DISTINCT:
-        return edge && stores_inside(p->at);
-    default:
-        return false;
-    }
-}
-
-/* The positions to look at, in `list`. */
-static size_t choose(const struct trace *trace, enum choice choice, size_t *list)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < trace->count; i++)
-        if (worth(&trace->points[i], choice))
-            list[n++] = i + 1;
-    return n;
-}
-
-/* Which shared stores there are, whatever their order. */
-static uint64_t kind_of(const struct trace *trace)
-{
-    uint64_t kind = 0;
-
-    for (size_t i = 0; i < trace->count; i++)
-        if (trace->points[i].store && trace->points[i].nth == 1)
-            kind += storm_mix(trace->points[i].at);
-    return kind;
-}
-
-static void run_modes(const struct trace *before, size_t left, const struct trace *trace,
-                      enum choice choice, uint64_t stride, uint64_t *chance, struct tally *tally)
-{
-    size_t *list = malloc((trace->count + 1) * sizeof *list);
-    size_t n = list ? choose(trace, choice, list) : 0;
-    uint64_t bad = faults, every = choice == EFFECTS ? effects_stride(stride) : stride;
-
-    for (enum mode mode = KILLED; mode < MODES; mode++) {
-        if (sc->how & WAITS)
-            play(before, left, trace, ASLEEP, mode);
-        for (size_t i = storm_below(chance, every); i < n && faults < bad + 3; i += every) {
-            bool rare = sc->left || !trace_effect(&trace->points[list[i] - 1]);
-
-            if (rare && mode > REFILLED && i % (MODES - ADDED) != mode - ADDED)
-                continue; /* each of these at every third */
-            play(before, left, trace, list[i], mode);
-            *(mode == KILLED ? &tally->killed : &tally->stopped) += 1;
-        }
-    }
-    tally->instructions += trace->count;
-    free(list);
-}
-
-/* After a death (or a stop) at each thing that others could see, but for the middle of a copy. */
-static void run_left(uint64_t stride, uint64_t *chance, struct tally *tally)
-{
-    struct trace before, trace;
-    uint64_t kinds[65], bad = faults, every = effects_stride(stride);
-    uint64_t skip = storm_below(chance, every);
-    size_t known = 0;
-
-    record_former(&before);
-    for (size_t i = 0; i < before.count && faults < bad + 3; i++) {
-        const struct point *p = &before.points[i];
-        bool fresh = known + 1 < sizeof kinds / sizeof kinds[0];
-
-        if (!trace_effect(p) || (p->store && !p->store->engine) || skip-- > 0)
-            continue;
-        skip = every - 1;
-        record(&before, i + 1, &trace);
-        kinds[known] = kind_of(&trace);
-        for (size_t k = 0; k < known; k++)
-            fresh &= kinds[k] != kinds[known];
-        known += fresh;
-        run_modes(&before, i + 1, &trace, fresh && !(sc->flags & BRIEF) ? DISTINCT : EFFECTS,
-                  stride, chance, tally);
-        trace_free(&trace);
-    }
-    trace_free(&before);
-}
-
-bool rounds_run(const struct scenario *scenario, uint64_t stride, uint64_t *chance,
-                struct tally *tally)
-{
-    struct trace trace;
-
-    *tally = (struct tally){0};
-    sc = scenario;
-    if (!open_queue())
-        return false;
-    if (sc->left) {
-        run_left(stride, chance, tally);
-    } else {
-        if (sc->flags & SLEEPER)
-            check_prompt();
-        record(NULL, 0, &trace);
-        run_modes(NULL, 0, &trace, sc->flags & BRIEF ? EFFECTS : EVERY, stride, chance, tally);
-        trace_free(&trace);
-    }
-    close_queue();
-    storm_guard(0);
-    return true;
 }

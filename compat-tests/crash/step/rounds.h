@@ -1,4 +1,4 @@
-/* A scenario, again and again: each time a process is killed or stopped at another instruction. */
+/* One round: a process is killed or stopped at one instruction of its call. */
 #ifndef STEP_ROUNDS_H
 #define STEP_ROUNDS_H
 
@@ -14,17 +14,24 @@ enum mode {
     MODES
 };
 
-struct tally {
-    uint64_t killed, stopped, instructions;
+struct stand {
+    const struct trace *former; /* of who came before, if somebody did */
+    size_t left;                /* where that one was killed or stopped */
+    const struct trace *trace;
+    size_t position;
+    enum mode mode;
 };
-
-/* What others can see is a small part of the instructions: looked at more often. */
-uint64_t effects_stride(uint64_t stride);
+#define ASLEEP SIZE_MAX /* position: in the sleep */
 
 void rounds_init(bool kernel);
-/* stride: look at every Nth position only, the first by chance.  False: the kernel's queues cannot
- * do this. */
-bool rounds_run(const struct scenario *scenario, uint64_t stride, uint64_t *chance,
-                struct tally *tally);
+/* The queue of a scenario.  False: the kernel's queues cannot be like this. */
+bool round_open(const struct scenario *scenario);
+void round_close(void);
+/* The whole call, undisturbed, and what comes after it. */
+void round_record(const struct stand *stand, struct trace *trace);
+void round_record_former(struct trace *trace);
+void round_play(const struct stand *stand);
+/* Does a call wake who sleeps, or do sleepers only find out by themselves? */
+void round_check_prompt(void);
 
 #endif

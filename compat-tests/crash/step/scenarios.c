@@ -33,6 +33,19 @@ const struct scenario scenarios[] = {
     {"receive from three levels", RECEIVE_OF(1200, 1150, SMALL), .flags = BRIEF, .urgent = 1150},
     {"receive and free before the hint", RECEIVE_OF(300, 300, SMALL), .flags = BRIEF},
 
+    {"receive behind free slots", RECEIVE_OF(8, 1, SMALL), .holes = 5},
+    {"receive behind free slots, before a tree", RECEIVE_OF(100, 1, SMALL), .holes = 40},
+
+    /* Two at once: both stand in the middle, one after the other goes on. */
+    {"receive from the tree beside a receiver", RECEIVE_OF(100, 80, SMALL), .flags = BESIDE,
+     .left = RECEIVE, .urgent = 80, .drained = 65},
+    {"receive from the tree beside a sender", RECEIVE_OF(100, 80, SMALL), .flags = BESIDE,
+     .left = SEND, .urgent = 80},
+    {"send into the tree beside a receiver", SEND_TO(100, 80, 1, SMALL), .flags = BESIDE,
+     .left = RECEIVE, .urgent = 80},
+    {"send into the tree beside a sender", SEND_TO(100, 80, 1, SMALL), .flags = BESIDE,
+     .left = SEND},
+
     /* Nothing there, no room: what is looked at before that is said. */
     {"receive nothing", RECEIVE_OF(8, 0, SMALL), .how = TIMES_OUT},
     {"receive nothing from a tree", RECEIVE_OF(100, 0, SMALL), .how = TIMES_OUT},
@@ -44,7 +57,7 @@ const struct scenario scenarios[] = {
     {"send as the first ever", SEND_TO(8, 0, 1, SMALL), .flags = FRESH},
     {"send large as the first ever", SEND_TO(8, 0, 1, LARGE), .flags = FRESH},
     {"send and grow", SEND_TO(100, 64, 1, SMALL), .flags = FRESH},
-    {"send large and grow", SEND_TO(100, 64, 1, LARGE), .flags = FRESH},
+    {"send large and grow", SEND_TO(100, 64, 1, LARGE), .flags = FRESH | BRIEF},
     {"send and grow again", SEND_TO(300, 128, 2, SMALL), .flags = FRESH | BRIEF},
     {"send large without memory", SEND_TO(8, 3, 1, LARGE), .how = NO_MEMORY,
      .flags = FRESH | BRIEF},

@@ -1,0 +1,18 @@
+/* A scenario, again and again: each time a process is killed or stopped at another instruction. */
+#ifndef STEP_SWEEP_H
+#define STEP_SWEEP_H
+
+#include "rounds.h"
+
+struct tally {
+    uint64_t killed, stopped, instructions;
+};
+
+/* stride: look at every Nth position only, the first by chance.  False: the kernel's queues cannot
+ * do this. */
+bool sweep_run(const struct scenario *scenario, uint64_t stride, uint64_t *chance,
+               struct tally *tally);
+/* What others can see is a small part of the instructions, and looked at more often. */
+uint64_t sweep_effects_stride(uint64_t stride);
+
+#endif
