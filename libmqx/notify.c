@@ -226,7 +226,7 @@ static int check_holder(struct mqxi_queue *q)
         if (registration == 0)
             return 0;
         if (entry && atomic_load(&entry->word) == mqxi_notify_word(registration) &&
-            mqxi_client_alive(q->uid, atomic_load(&entry->owner)))
+            mqxi_client_alive(q->registry, atomic_load(&entry->owner)))
             return -EBUSY;
         atomic_compare_exchange_strong(&q->header->notify, &registration, 0);
     }
@@ -242,7 +242,7 @@ static int take_entry(struct mqxi_queue *q, uint64_t me)
             _Atomic uint64_t *owner = &q->header->entry[i].owner;
             uint64_t seen = atomic_load(owner);
 
-            if ((dead ? seen != me && !mqxi_client_alive(q->uid, seen) : seen == 0) &&
+            if ((dead ? seen != me && !mqxi_client_alive(q->registry, seen) : seen == 0) &&
                 atomic_compare_exchange_strong(owner, &seen, me))
                 return i;
         }
@@ -274,7 +274,7 @@ static int add(struct mqxi_queue *q, const struct sigevent *notification)
     uint64_t key, record;
     int r = 0, entry;
 
-    me = mqxi_client_self(q->uid, &r);
+    me = mqxi_client_self(q->registry, &r);
     if (!me)
         return r;
     new.owner = atomic_load(&me->owner);

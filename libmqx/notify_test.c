@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 
 #include "client.h"
+#include "names.h"
 #include "notify_testing.h"
 #include "wait.h"
 
@@ -43,6 +44,30 @@ static void close_removes(void)
     sends();
     IS(notified(0), -1);
     IS(atomic_load(&q->refs), 1);
+}
+
+/* A queue that does not name its owner's id as its registry: that name was another user's. */
+static void another_registry(void)
+{
+    char path[PATH_MAX], *slash;
+    int file;
+
+    if (geteuid() != 0)
+        skip(); /* only root gives files away */
+    IS(mqxi_path(MQXI_CLIENTS, "0", path), 0);
+    slash = strrchr(path, '/');
+    *slash = 0;
+    IS(mkdir(path, 0755), 0);
+    IS(chmod(path, 01777), 0);
+    *slash = '/';
+    file = open(path, O_CREAT | O_EXCL | O_RDWR, 0600);
+    CHECK(file >= 0);
+    IS(fchown(file, 65534, 65534), 0);
+    open_q(4);
+    CHECK(q->registry != q->uid);
+    IS(registers(7), 0);
+    sends();
+    IS(notified(0), 7);
 }
 
 /* --- the dead -------------------------------------------------------------------------------- */
@@ -405,6 +430,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT(leaves_nothing_behind),
         UNIT(close_removes),
+        UNIT(another_registry),
         UNIT(dead_registrants),
         UNIT(stopped_registrants),
         UNIT(firer_dies_before_the_wake),
