@@ -54,6 +54,7 @@ static void run_naming(enum act act, const char *policy, const char *name)
     struct tally tally;
 
     begin();
+    coverage_begin(name, NULL);
     naming_run(act, policy, stride, &chance, &tally);
     end(name, &tally);
 }
@@ -61,11 +62,13 @@ static void run_naming(enum act act, const char *policy, const char *name)
 /* Must come before this process has used a queue. */
 static void run_first(void)
 {
+    static const char name[] = "create the first of all";
     struct tally tally;
 
     begin();
+    coverage_begin(name, NULL);
     naming_first(stride, &chance, &tally);
-    end("create the first queue of all", &tally);
+    end(name, &tally);
 }
 
 /* One CPU for all: then a step is a switch to the other and back, and the same each time. */
@@ -129,10 +132,10 @@ int main(int argc, char **argv)
     daemon_stop();
     if (no_stores)
         printf("skip - which stores are visited: %s\n", no_stores);
-    else if (stride > 1 || only)
-        coverage_print(false);
+    else if (only)
+        coverage_print();
     else
-        storm_check(coverage_print(true), "every shared store of the engine is visited");
+        storm_check(coverage_print(), "every shared store of the engine is visited");
     mq_unlink(ACTORS_OTHER);
     return storm_end("step_storm", seed);
 }

@@ -78,11 +78,20 @@ static mqd_t open_own(const struct actor *a)
     return mq_open(a->queue, O_RDWR | (waits ? 0 : O_NONBLOCK));
 }
 
+static const struct sigevent silent = {.sigev_notify = SIGEV_NONE};
+
+static bool notifies(const struct actor *a)
+{
+    return a->act == REGISTER || a->act == WITHDRAW || a->how & TO_ITSELF;
+}
+
 static void warm_up(const struct actor *a)
 {
     static _Alignas(16) char room[STORM_MSG_MAX];
     mqd_t other = mq_open(ACTORS_OTHER, O_RDWR | O_NONBLOCK);
 
+    if (notifies(a) && (mq_notify(other, &silent) != 0 || mq_notify(other, NULL) != 0))
+        storm_die("an actor's first registration");
     if (other == (mqd_t)-1 || mq_send(other, room, a->len, 1) != 0 ||
         mq_receive(other, room, sizeof room, NULL) < 0 || mq_close(other) != 0)
         storm_die("an actor's first calls");
@@ -121,6 +130,10 @@ static int64_t act(struct actor *a, mqd_t queue, const char *msg)
         return wait_ready(POLLIN, queue);
     case AWAIT_ROOM:
         return wait_ready(POLLOUT, queue);
+    case REGISTER:
+        return mq_notify(queue, &silent);
+    case WITHDRAW:
+        return mq_notify(queue, NULL);
     case UNLINK:
         return mq_unlink(a->queue);
     default:
@@ -140,6 +153,8 @@ static void be_actor(struct actor *a, bool traced)
         warm_up(a);
     if (!names && !(a->how & FIRST_USE) && (queue = open_own(a)) == (mqd_t)-1)
         storm_die("mq_open");
+    if ((a->act == WITHDRAW || a->how & TO_ITSELF) && mq_notify(queue, &silent) != 0)
+        storm_die("an actor's registration");
     if (a->how & ELSEWHERE)
         go_elsewhere();
     if (a->how & OLD_KERNEL) {

@@ -15,7 +15,9 @@ enum act {
     RECEIVE,
     AWAIT_MESSAGE, /* wait in poll(2) until there is a message, or room */
     AWAIT_ROOM,
-    CREATE, /* mq_open with O_CREAT | O_EXCL */
+    REGISTER, /* mq_notify */
+    WITHDRAW, /* its removal; before it, it registers */
+    CREATE,   /* mq_open with O_CREAT | O_EXCL */
     UNLINK,
 };
 
@@ -26,7 +28,8 @@ enum {
     FIRST_USE = 4,   /* the process has not used a queue before: it opens this one in its call */
     NO_MEMORY = 8,   /* the kernel has no page for it */
     OLD_KERNEL = 16, /* which lacks the newer system calls */
-    ELSEWHERE = 32   /* on another CPU than all others, if there is one */
+    ELSEWHERE = 32,  /* on another CPU than all others, if there is one */
+    TO_ITSELF = 64   /* it is registered itself */
 };
 
 struct actor {

@@ -12,9 +12,16 @@
 #include <sys/syscall.h>
 
 #define CALLS 512
+#define ROWS  64 /* bits of a store's masks */
 
+static struct operation {
+    const char *name, *size, *payload; /* of the queue, of its messages: in the slot, or overflow */
+} rows[ROWS];
+static unsigned rows_count, now;
+
+/* Per system call, in which operations it was made, killed after, stopped after. */
 static struct {
-    unsigned killed, stopped;
+    uint64_t made, killed, stopped;
 } calls[CALLS];
 
 static const char errno_only[] = "errno, this thread's own";
@@ -28,6 +35,12 @@ static const struct {
     {NULL, NULL, NULL, "*out =", "a result"},
     {NULL, NULL, NULL, "*error =", "a result"},
     {NULL, NULL, NULL, "*first =", "a result"},
+    {NULL, NULL, NULL, "*slot =", "a result"},
+    {NULL, NULL, NULL, "*key =", "a result"},
+    {"notify.c", NULL, NULL, "promise->", "on its sender's stack, where the swap fails"},
+    {"bell.c", NULL, NULL, "mqxi_sys_", errno_only},
+    {"guard.c", NULL, NULL, "w->", "this process's table of mappings"},
+    {"guard.c", NULL, NULL, "c->", "this process's table of mappings"},
     {"segment.c", NULL, NULL, "u->", "this process's struct mqxi_unborn"},
     {"client.c", "wipe_in_child", NULL, NULL, "this process's identities, before Linux 4.14"},
     {"client.c", "mqxi_client_renew", NULL, NULL, "this process's identities"},
@@ -38,12 +51,53 @@ static const struct {
     {"wait.h", NULL, "mqxi_take", NULL, "only where a slot is damaged"},
 };
 
+void coverage_begin(const char *operation, const struct scenario *sc)
+{
+    struct operation row = {operation, "", ""};
+
+    if (sc) {
+        row.size = sc->maxmsg > 64 ? "tree" : "scanned";
+        row.payload = sc->len > 160 ? "overflow" : "inline";
+    }
+
+    for (now = 0; now < rows_count; now++)
+        if (strcmp(rows[now].name, operation) == 0 && strcmp(rows[now].size, row.size) == 0 &&
+            strcmp(rows[now].payload, row.payload) == 0)
+            return;
+    if (rows_count == ROWS)
+        storm_die("too many operations");
+    rows[rows_count++] = row;
+}
+
+void coverage_expect(const struct trace *trace)
+{
+    for (size_t i = 0; i < trace->count; i++) {
+        const struct point *p = &trace->points[i];
+
+        if (p->store)
+            p->store->shared |= UINT64_C(1) << now;
+        if (p->call >= 0 && p->call < CALLS)
+            calls[p->call].made |= UINT64_C(1) << now;
+    }
+}
+
 void coverage_note(const struct point *last, bool killed)
 {
     if (last && last->store)
-        *(killed ? &last->store->killed : &last->store->stopped) += 1;
+        *(killed ? &last->store->killed : &last->store->stopped) |= UINT64_C(1) << now;
     if (last && last->call >= 0 && last->call < CALLS)
-        *(killed ? &calls[last->call].killed : &calls[last->call].stopped) += 1;
+        *(killed ? &calls[last->call].killed : &calls[last->call].stopped) |= UINT64_C(1) << now;
+}
+
+bool coverage_lacks(const struct point *p, bool killed)
+{
+    uint64_t visited = UINT64_MAX;
+
+    if (p->store)
+        visited = killed ? p->store->killed : p->store->stopped;
+    else if (p->call >= 0 && p->call < CALLS)
+        visited = killed ? calls[p->call].killed : calls[p->call].stopped;
+    return !(visited >> now & 1);
 }
 
 /* --- excuses ---------------------------------------------------------------------------------- */
@@ -142,25 +196,70 @@ static struct row print_stores(struct store **list, size_t n)
                                .function = s->function ? s->function : "memcpy"};
         }
         row.known++, sum.known++;
-        row.killed += s->killed > 0, sum.killed += s->killed > 0;
-        row.stopped += s->stopped > 0, sum.stopped += s->stopped > 0;
+        row.killed += s->killed != 0, sum.killed += s->killed != 0;
+        row.stopped += s->stopped != 0, sum.stopped += s->stopped != 0;
     }
     print_row(&row);
     print_row(&sum);
     return sum;
 }
 
-static void print_calls(void)
+static void print_operations(struct store **list, size_t n)
+{
+    printf("# %-24s %-8s %-9s %6s %9s %10s\n", "shared stores of", "size", "payload", "known",
+           "killed at", "stopped at");
+    for (unsigned row = 0; row < rows_count; row++) {
+        const struct operation *o = &rows[row];
+        unsigned known = 0, killed = 0, stopped = 0;
+
+        for (size_t i = 0; i < n; i++) {
+            known += list[i]->shared >> row & 1;
+            killed += list[i]->shared >> row & list[i]->killed >> row & 1;
+            stopped += list[i]->shared >> row & list[i]->stopped >> row & 1;
+        }
+        printf("# %-24s %-8s %-9s %6u %9u %10u\n", o->name, o->size, o->payload, known, killed,
+               stopped);
+    }
+}
+
+#define C(name)                                                                                    \
+    {                                                                                              \
+#name, SYS_##name                                                                          \
+    }
+/* Those that change what others see. */
+static const struct {
+    const char *name;
+    long number;
+} changing[] = {
+    C(futex),    C(madvise),  C(fallocate),         C(ftruncate),       C(openat), C(renameat2),
+    C(linkat),   C(unlinkat), C(mkdirat),           C(mknodat),         C(fchmod), C(fchmodat),
+    C(fchownat), C(fcntl),    C(vmsplice),          C(write),           C(read),   C(close),
+    C(pwrite64), C(mmap),     C(rt_tgsigqueueinfo), C(rt_sigqueueinfo), C(munmap)};
+#undef C
+
+static bool print_calls(void)
 {
     unsigned kinds = 0, killed = 0, stopped = 0;
 
     for (int i = 0; i < CALLS; i++) {
-        kinds += calls[i].killed || calls[i].stopped;
-        killed += calls[i].killed > 0;
-        stopped += calls[i].stopped > 0;
+        kinds += calls[i].made != 0;
+        killed += calls[i].made && calls[i].killed;
+        stopped += calls[i].made && calls[i].stopped;
     }
     printf("# system calls of %u kinds, killed after %u of them, stopped after %u\n", kinds, killed,
            stopped);
+    printf("# %-24s %10s %12s %13s\n", "calls that others feel", "operations", "killed after",
+           "stopped after");
+    for (size_t i = 0; i < sizeof changing / sizeof changing[0]; i++) {
+        long n = changing[i].number;
+
+        if (calls[n].made)
+            printf("# %-24s %10d %12d %13d\n", changing[i].name,
+                   __builtin_popcountll(calls[n].made),
+                   __builtin_popcountll(calls[n].made & calls[n].killed),
+                   __builtin_popcountll(calls[n].made & calls[n].stopped));
+    }
+    return killed == kinds && stopped == kinds;
 }
 
 /* Stores that never ran.  Returns how many have no excuse. */
@@ -190,20 +289,52 @@ static unsigned print_never(struct store **list, size_t n)
     return gaps;
 }
 
-bool coverage_print(bool whole)
+/* What was missed in an operation, by name: where another process's doings or the time of day led
+ * there once, and not again. */
+static void print_missed(struct store **list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (unsigned row = 0; row < rows_count; row++)
+            if (list[i]->shared >> row & ~(list[i]->killed & list[i]->stopped) >> row & 1)
+                printf("# not visited: %s:%u %s, in %s, %s, %s\n",
+                       list[i]->file ? stores_name(list[i]->file) : "libc", list[i]->line,
+                       list[i]->function ? list[i]->function : "", rows[row].name, rows[row].size,
+                       rows[row].payload);
+}
+
+/* All that the compiler made, and what became of it. */
+static void print_known(void)
+{
+    unsigned engine = 0, shared = 0, private = 0, elsewhere = 0;
+    size_t count;
+    const struct store *all = stores_all(&count);
+
+    for (size_t i = 0; i < count; i++) {
+        engine += all[i].engine;
+        shared += all[i].engine && all[i].shared;
+        private += all[i].engine && !all[i].shared && all[i].private;
+        elsewhere += !all[i].engine && all[i].shared;
+    }
+    printf(
+        "# %u instructions of the engine's files can store to memory: %u stored to a queue's, %u "
+        "only to the process's own, %u never ran; in libc and other files, %u stored to a "
+        "queue's\n",
+        engine, shared, private, engine - shared - private, elsewhere);
+}
+
+bool coverage_print(void)
 {
     size_t n;
     struct store **list = sorted(&n);
     struct row sum = print_stores(list, n);
+    bool whole = sum.killed == sum.known && sum.stopped == sum.known && sum.known > 0;
     unsigned gaps;
 
-    print_calls();
+    print_operations(list, n);
+    whole &= print_calls();
+    print_known();
     gaps = print_never(list, n);
-    for (size_t i = 0; whole && i < n; i++)
-        if (list[i]->shared && (!list[i]->killed || !list[i]->stopped))
-            printf("# not %s at: %s:%u %s\n", list[i]->killed ? "stopped" : "killed",
-                   list[i]->file ? stores_name(list[i]->file) : "libc", list[i]->line,
-                   list[i]->function ? list[i]->function : "");
+    print_missed(list, n);
     free(list);
-    return gaps == 0 && sum.known > 0 && sum.killed == sum.known && sum.stopped == sum.known;
+    return whole && gaps == 0;
 }

@@ -1,13 +1,18 @@
-/* Which stores of the engine were visited, and which not. */
+/* Which stores of the engine were visited, in which operations, and which not. */
 #ifndef STEP_COVERAGE_H
 #define STEP_COVERAGE_H
 
-#include "trace.h"
+#include "scenarios.h"
 
+/* What is stepped through from now on: a row of the table of operations. */
+void coverage_begin(const char *operation, const struct scenario *sc);
+/* The call ran like this: all of it is to be visited. */
+void coverage_expect(const struct trace *trace);
 /* A process was killed, or stopped, right after this. */
 void coverage_note(const struct point *last, bool killed);
-/* Print the table.  False: something was not visited that must be.  whole: this was a full round,
- * and what is missing is named. */
-bool coverage_print(bool whole);
+/* Has nobody yet been killed, or stopped, right after this in this operation? */
+bool coverage_lacks(const struct point *point, bool killed);
+/* Print the tables.  False: something was not visited that must be. */
+bool coverage_print(void);
 
 #endif

@@ -209,7 +209,8 @@ void ledger_returned(struct actor *a)
 {
     int error = atomic_load(&a->error);
     int64_t result = atomic_load(&a->result);
-    bool refused = error == ENOSPC && a->how & NO_MEMORY;
+    bool refused = (error == ENOSPC && a->how & NO_MEMORY) ||
+                   (error == EBUSY && a->act == REGISTER); /* another was registered meanwhile */
 
     if (result >= 0) {
         if (a->act == RECEIVE)

@@ -181,7 +181,9 @@ static void play_all(void (*one)(const struct trace *trace, size_t position, boo
         uint64_t skip = storm_below(chance, every);
 
         for (size_t i = 0; i < trace->count && faults < bad + 3; i++) {
-            if (!trace_effect(&trace->points[i]) || skip-- > 0)
+            const struct point *p = &trace->points[i];
+
+            if (!trace_effect(p) || (skip-- > 0 && !coverage_lacks(p, kills)))
                 continue;
             skip = every - 1;
             storm_guard(4 * STORM_LIMIT);
@@ -196,6 +198,7 @@ static void record(struct trace *trace)
 {
     begin();
     trace_record(&traced, trace);
+    coverage_expect(trace);
     if (atomic_load(&actor->result) < 0)
         fault("undisturbed it gave %s", strerror(atomic_load(&actor->error)));
     actor_end(actor);

@@ -98,3 +98,12 @@ void others_check_notified(void)
     if (mq_notify(patient, &silent) != 0)
         fault("a message for an empty queue notified nobody: %s", strerror(errno));
 }
+
+void others_check_registrable(void)
+{
+    others_register();
+    ledger_send(1);
+    others_check_notified();
+    mq_notify(patient, NULL);
+    others_drain();
+}

@@ -25,5 +25,7 @@ void others_check_room(uint64_t held);
 void others_register(void);
 /* It has fired. */
 void others_check_notified(void);
+/* Of an empty queue, whose registrants are gone: be registered, be notified, and not any more. */
+void others_check_registrable(void);
 
 #endif

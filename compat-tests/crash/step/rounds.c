@@ -37,6 +37,23 @@ void rounds_init(bool on_kernel)
     sleeper = &all[2];
 }
 
+static void set_context(const char *what, size_t left, size_t position, const struct point *last)
+{
+    int n = snprintf(fault_context, sizeof fault_context, "%s, %s after %zu instructions", sc->name,
+                     what, position);
+
+    if (sc->left && n > 0)
+        n += snprintf(fault_context + n, sizeof fault_context - (size_t)n,
+                      " (the former after %zu)", left);
+
+    if (last && last->store && n > 0)
+        snprintf(fault_context + n, sizeof fault_context - (size_t)n, ", just stored in %s:%u",
+                 last->store->file ? stores_name(last->store->file) : "libc", last->store->line);
+    else if (last && last->call >= 0 && n > 0)
+        snprintf(fault_context + n, sizeof fault_context - (size_t)n, ", just called %d",
+                 last->call);
+}
+
 /* --- the queue -------------------------------------------------------------------------------- */
 
 static bool open_queue(void)
@@ -69,7 +86,15 @@ void round_close(void)
 bool round_open(const struct scenario *scenario)
 {
     sc = scenario;
-    return open_queue();
+    if (!open_queue())
+        return false;
+    if (!(sc->flags & FRESH)) { /* it has been full before: each round finds the same */
+        set_context("before the first round", 0, 0, NULL);
+        others_use(hasty, patient, sc->maxmsg, sc->len);
+        others_check_room(0);
+        ledger_settle();
+    }
+    return true;
 }
 
 static void prepare(void)
@@ -132,9 +157,9 @@ static void wake_actor(void)
 {
     if (sc->flags & SLEEPER && !slept)
         begin_sleeper();
-    if (sc->act == SEND)
+    if (sc->act == SEND || sc->act == AWAIT_ROOM)
         ledger_receive_late();
-    else if (ledger_send(1))
+    else if (ledger_send(1) && sc->act == RECEIVE)
         ledger_loosen_first();
 }
 
@@ -211,7 +236,11 @@ static bool holds_nothing(const struct trace *trace, size_t position)
 
 static void check_all(void)
 {
+    bool notifies = sc->act == REGISTER || sc->act == WITHDRAW || sc->how & TO_ITSELF;
+
     others_drain_after_death();
+    if (notifies || sc->flags & REGISTERED)
+        others_check_registrable();
     others_check_room(0);
     ledger_settle();
 }
@@ -284,23 +313,6 @@ static void check_stopped(bool effect, enum mode mode, size_t position)
 
 /* --- one round -------------------------------------------------------------------------------- */
 
-static void set_context(const char *what, size_t left, size_t position, const struct point *last)
-{
-    int n = snprintf(fault_context, sizeof fault_context, "%s, %s after %zu instructions", sc->name,
-                     what, position);
-
-    if (sc->left && n > 0)
-        n += snprintf(fault_context + n, sizeof fault_context - (size_t)n,
-                      " (the former after %zu)", left);
-
-    if (last && last->store && n > 0)
-        snprintf(fault_context + n, sizeof fault_context - (size_t)n, ", just stored in %s:%u",
-                 last->store->file ? stores_name(last->store->file) : "libc", last->store->line);
-    else if (last && last->call >= 0 && n > 0)
-        snprintf(fault_context + n, sizeof fault_context - (size_t)n, ", just called %d",
-                 last->call);
-}
-
 /* Another process is killed in its call, or stopped for a while, or until later. */
 static void leave(const struct stand *stand)
 {
@@ -334,7 +346,7 @@ static void set_out(const struct stand *stand)
 /* Does the sleeper have to find out by itself?  Where that takes its time, not in all modes. */
 static bool waits_for_sleeper(const struct stand *stand, const struct point *last)
 {
-    if (stand->mode > REFILLED || (last && !trace_effect(last)))
+    if (stand->brisk || stand->mode > REFILLED || (last && !trace_effect(last)))
         return false;
     return !last || stand->mode == KILLED || holds_nothing(stand->trace, stand->position);
 }
@@ -368,7 +380,7 @@ void round_record(const struct stand *stand, struct trace *trace)
     trace_record(&traced, trace);
     if (sc->how & NO_MEMORY)
         memory_give_back();
-    if (sc->flags & REGISTERED && sc->act == SEND)
+    if (sc->flags & REGISTERED && sc->act == SEND && !(sc->flags & SLEEPER))
         others_check_notified();
     ledger_returned(actor);
     actor_end(actor);

@@ -20,6 +20,7 @@ struct stand {
     const struct trace *trace;
     size_t position;
     enum mode mode;
+    bool brisk; /* do not wait for sleepers to find out by themselves */
 };
 #define ASLEEP SIZE_MAX /* position: in the sleep */
 

@@ -32,8 +32,10 @@ struct store {
     unsigned line;
     bool engine; /* in one of the engine's files, or inlined there */
     /* Noted by who steps. */
-    bool shared, private;     /* stored to a file of $MQX_DIR; to other memory */
-    unsigned killed, stopped; /* a process was killed, stopped right after it, when it was shared */
+    bool private; /* stored to other memory than a file of $MQX_DIR */
+    /* In which operations (coverage.c) it stored to such a file, a process was killed, stopped
+     * right after that. */
+    uint64_t shared, killed, stopped;
 };
 
 /* Reads the preloaded library and libc.  NULL, or why that cannot be done. */

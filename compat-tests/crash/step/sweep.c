@@ -4,6 +4,7 @@
  */
 #include "sweep.h"
 
+#include "coverage.h"
 #include "ledger.h"
 
 #define LONG_LOOP 50 /* executions: its edges are looked at */
@@ -93,7 +94,14 @@ static void sweep(struct stand *stand, enum choice choice)
         stand->position = ASLEEP;
         play_modes(stand, turn);
     }
-    for (size_t i = storm_below(chance, every); i < n && faults < bad + 3; i += every) {
+    for (size_t i = 0, next = storm_below(chance, every); i < n && faults < bad + 3; i++) {
+        const struct point *p = &trace->points[list[i] - 1];
+
+        if (i != next && !coverage_lacks(p, true) && !coverage_lacks(p, false))
+            continue;
+        /* A sleeper takes up to a second to find out: in a short run not each time. */
+        stand->brisk = stride > 1 && (i != next || turn % 4 != 0);
+        next += i == next ? every : 0;
         stand->position = list[i];
         play_modes(stand, turn++);
     }
@@ -115,11 +123,13 @@ static void sweep_left(void)
         const struct point *p = &former.points[i];
         bool fresh = known + 1 < sizeof kinds / sizeof kinds[0];
 
-        if (!trace_effect(p) || (p->store && !p->store->engine) || skip-- > 0)
+        /* In any case after each kind of thing. */
+        if (!trace_effect(p) || (p->store && !p->store->engine) || (skip-- > 0 && p->nth > 1))
             continue;
         skip = every - 1;
         stand.left = sc->flags & BESIDE ? i : i + 1; /* there, it is about to do it */
         round_record(&stand, &trace);
+        coverage_expect(&trace);
         kinds[known] = kind_of(&trace);
         for (size_t k = 0; k < known; k++)
             fresh &= kinds[k] != kinds[known];
@@ -132,6 +142,24 @@ static void sweep_left(void)
     trace_free(&former);
 }
 
+/* What the actor does, in the words of the table of coverage. */
+static const char *operation(void)
+{
+    if (sc->how & FIRST_USE)
+        return sc->act == SEND ? "send, joining" : "receive, joining";
+    if (sc->flags & REGISTERED || sc->how & TO_ITSELF || sc->act == REGISTER || sc->act == WITHDRAW)
+        return "notification";
+    if (sc->flags & POLLER || sc->act == AWAIT_MESSAGE || sc->act == AWAIT_ROOM)
+        return "readiness";
+    if (sc->flags & (ASYNC | SYNC))
+        return sc->act == SEND ? "send, durable" : "receive, durable";
+    if (sc->left && !(sc->flags & BESIDE))
+        return "repair";
+    if (sc->act == SEND && sc->flags & FRESH && !(sc->how & WAITS))
+        return "growth";
+    return sc->act == SEND ? "send" : "receive";
+}
+
 bool sweep_run(const struct scenario *scenario, uint64_t nth, uint64_t *random, struct tally *out)
 {
     struct trace trace;
@@ -142,6 +170,7 @@ bool sweep_run(const struct scenario *scenario, uint64_t nth, uint64_t *random, 
     chance = random;
     tally = out;
     *tally = (struct tally){0};
+    coverage_begin(operation(), sc);
     if (!round_open(sc))
         return false;
     if (sc->left) {
@@ -150,6 +179,7 @@ bool sweep_run(const struct scenario *scenario, uint64_t nth, uint64_t *random, 
         if (sc->flags & SLEEPER)
             round_check_prompt();
         round_record(&stand, &trace);
+        coverage_expect(&trace);
         sweep(&stand, sc->flags & BRIEF ? EFFECTS : EVERY);
         trace_free(&trace);
     }

@@ -13,14 +13,14 @@
 
 #define STEPS_MOST  1000000
 #define WAKE_AGAIN  UINT64_C(300000000) /* its message may have gone to another */
-#define INT3        0xcc
 #define SYSCALL     0x050f
 #define FUTEX_WAITV 449
 
 static bool sleeps(int call)
 {
     return call == FUTEX_WAITV || call == SYS_futex || call == SYS_mq_timedsend ||
-           call == SYS_mq_timedreceive || call == SYS_poll || call == SYS_ppoll;
+           call == SYS_mq_timedreceive || call == SYS_poll || call == SYS_ppoll ||
+           call == SYS_restart_syscall; /* of an interrupted poll */
 }
 
 bool trace_asleep(pid_t pid)
@@ -109,12 +109,10 @@ static void note(const struct user_regs_struct *regs, const struct ranges *share
     *point = (struct point){.at = regs->rip, .call = code == SYSCALL ? (int)regs->rax : -1};
     if (!store)
         return;
-    if (ranges_have(shared, stores_target(store, regs))) {
-        store->shared = true;
+    if (ranges_have(shared, stores_target(store, regs)))
         point->store = store;
-    } else {
+    else
         store->private = true;
-    }
 }
 
 static int by_place(const void *a, const void *b)
@@ -184,27 +182,24 @@ static uintptr_t stands_at(const struct traced *t)
     return regs.rip;
 }
 
-/* False: no breakpoint can be set there. */
+static bool set_debug_register(const struct traced *t, size_t which, uintptr_t value)
+{
+    size_t at =
+        offsetof(struct user, u_debugreg) + which * sizeof(((struct user *)0)->u_debugreg[0]);
+
+    return ptrace(PTRACE_POKEUSER, t->pid, at, value) == 0;
+}
+
+/* By a breakpoint of the processor's, which is this thread's alone: one in the code would end
+ * another thread that comes there.  False: there is none to be had. */
 static bool run_to(struct traced *t, uintptr_t at)
 {
-    struct user_regs_struct regs;
-    long word, trap;
-    int sig;
-
-    errno = 0;
-    word = ptrace(PTRACE_PEEKTEXT, t->pid, at, NULL);
-    trap = (word & ~0xffL) | INT3;
-    if (errno || ptrace(PTRACE_POKETEXT, t->pid, at, trap) != 0)
+    if (!set_debug_register(t, 0, at) || !set_debug_register(t, 7, 1))
         return false;
     if (ptrace(PTRACE_CONT, t->pid, NULL, NULL) != 0)
         storm_die("continue");
-    sig = wait_stop(t);
-    if (ptrace(PTRACE_POKETEXT, t->pid, at, word) != 0 ||
-        ptrace(PTRACE_GETREGS, t->pid, NULL, &regs) != 0)
-        storm_die("breakpoint");
-    regs.rip = at;
-    if (sig == SIGTRAP && ptrace(PTRACE_SETREGS, t->pid, NULL, &regs) != 0)
-        storm_die("registers");
+    wait_stop(t);
+    set_debug_register(t, 7, 0);
     return true;
 }
 
