@@ -8,6 +8,7 @@
  *   step/sweep.c      at which instructions
  *   step/rounds.c     what is done and looked at there
  *   step/naming.c     the same for mq_open and mq_unlink
+ *   step/delivery.c   the same for the thread that delivers notifications
  *   step/ledger.c     what was sent, what came, what must come next
  *   step/trace.c      instructions, by ptrace
  *   step/stores.c     which of them store, by objdump
@@ -15,6 +16,7 @@
  */
 #include "step/coverage.h"
 #include "step/daemon.h"
+#include "step/delivery.h"
 #include "step/memory.h"
 #include "step/naming.h"
 #include "step/others.h"
@@ -56,6 +58,17 @@ static void run_naming(enum act act, const char *policy, const char *name)
     begin();
     coverage_begin(name, NULL);
     naming_run(act, policy, stride, &chance, &tally);
+    end(name, &tally);
+}
+
+static void run_delivery(void)
+{
+    static const char name[] = "deliver a notification";
+    struct tally tally;
+
+    begin();
+    coverage_begin(name, NULL);
+    delivery_run(stride, &chance, &tally);
     end(name, &tally);
 }
 
@@ -124,6 +137,8 @@ int main(int argc, char **argv)
     if (!only || only > scenarios_count) {
         run_naming(CREATE, "off", "create a queue");
         run_naming(UNLINK, "off", "unlink a queue");
+        if (!kernel) /* which has no such thread */
+            run_delivery();
     }
     if ((!only || only > scenarios_count) && !no_daemon) {
         run_naming(CREATE, "async", "create a durable queue");

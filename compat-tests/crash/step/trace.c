@@ -80,12 +80,41 @@ static int wait_stop(struct traced *t)
     }
 }
 
+/* The system call that it is about to make; -1: none. */
+static int next_call(const struct user_regs_struct *regs)
+{
+    uint16_t code;
+
+    /* What it runs is mapped here too, at the same place. */
+    memcpy(&code, (const void *)(uintptr_t)regs->rip, sizeof code);
+    return code == SYSCALL ? (int)regs->rax : -1;
+}
+
+static struct user_regs_struct registers(const struct traced *t)
+{
+    struct user_regs_struct regs;
+
+    if (ptrace(PTRACE_GETREGS, t->pid, NULL, &regs) != 0)
+        storm_die("registers");
+    return regs;
+}
+
+static bool over(const struct traced *t)
+{
+    struct user_regs_struct regs;
+
+    if (!t->sleep_ends)
+        return atomic_load(t->phase) == TRACE_OVER;
+    regs = registers(t);
+    return next_call(&regs) == FUTEX_WAITV;
+}
+
 /* False: it is over. */
 static bool step(struct traced *t)
 {
     if (ptrace(PTRACE_SINGLESTEP, t->pid, NULL, NULL) != 0)
         storm_die("single step");
-    return wait_stop(t) == SIGTRAP && atomic_load(t->phase) != TRACE_OVER;
+    return wait_stop(t) == SIGTRAP && !over(t);
 }
 
 void trace_begin(const struct traced *t)
@@ -96,17 +125,40 @@ void trace_begin(const struct traced *t)
         storm_die("the process did not come to its call");
 }
 
+void trace_attach(const struct traced *t)
+{
+    int status;
+
+    if (ptrace(PTRACE_ATTACH, t->pid, NULL, NULL) != 0 ||
+        waitpid(t->pid, &status, __WALL) != t->pid)
+        storm_die("attach");
+    stopped_by(t->pid, status);
+}
+
+/* Its sleep was interrupted, and what it slept on has changed: it is begun anew, and ends. */
+void trace_leave_call(struct traced *t)
+{
+    do {
+        if (ptrace(PTRACE_SINGLESTEP, t->pid, NULL, NULL) != 0)
+            storm_die("single step");
+        wait_stop(t);
+    } while (over(t));
+}
+
+void trace_detach(const struct traced *t)
+{
+    if (ptrace(PTRACE_DETACH, t->pid, NULL, NULL) != 0)
+        storm_die("detach");
+}
+
 /* --- recording -------------------------------------------------------------------------------- */
 
 static void note(const struct user_regs_struct *regs, const struct ranges *shared,
                  struct point *point)
 {
     struct store *store = stores_at(regs->rip);
-    uint16_t code;
 
-    /* What it runs is mapped here too, at the same place. */
-    memcpy(&code, (const void *)(uintptr_t)regs->rip, sizeof code);
-    *point = (struct point){.at = regs->rip, .call = code == SYSCALL ? (int)regs->rax : -1};
+    *point = (struct point){.at = regs->rip, .call = next_call(regs)};
     if (!store)
         return;
     if (ranges_have(shared, stores_target(store, regs)))
@@ -160,26 +212,24 @@ void trace_record(struct traced *t, struct trace *trace)
         if (!trace->points || trace->count == STEPS_MOST)
             storm_die("the call is too long");
         point = &trace->points[trace->count++];
-        if (ptrace(PTRACE_GETREGS, t->pid, NULL, &regs) != 0)
-            storm_die("registers");
+        regs = registers(t);
         note(&regs, &shared, point);
         more = step(t);
         if (point->call == SYS_mmap || point->call == SYS_munmap)
             ranges_read(&shared, t->pid);
     }
     number(trace);
-    trace_finish(t);
+    if (t->sleep_ends)
+        trace_detach(t);
+    else
+        trace_finish(t);
 }
 
 /* --- going to a position ---------------------------------------------------------------------- */
 
 static uintptr_t stands_at(const struct traced *t)
 {
-    struct user_regs_struct regs;
-
-    if (ptrace(PTRACE_GETREGS, t->pid, NULL, &regs) != 0)
-        storm_die("registers");
-    return regs.rip;
+    return registers(t).rip;
 }
 
 static bool set_debug_register(const struct traced *t, size_t which, uintptr_t value)
@@ -211,8 +261,9 @@ const struct point *trace_go(struct traced *t, const struct trace *trace, size_t
     while (at > 0 && (trace->points[at].nth != 1 || !run_to(t, trace->points[at].at)))
         at--;
     for (; at < position; at++) {
-        if (atomic_load(t->phase) == TRACE_OVER) {
-            trace_finish(t);
+        if (over(t)) {
+            if (!t->sleep_ends)
+                trace_finish(t);
             return NULL;
         }
         if (at + 1 == position && stands_at(t) != trace->points[at].at)

@@ -30,6 +30,7 @@ struct trace {
 struct traced {
     pid_t pid;
     _Atomic uint32_t *phase; /* TRACE_OVER once the call returned */
+    bool sleep_ends;         /* its part is over when it is about to sleep */
     void (*wake)(void);      /* called when it is asleep; NULL: its call does not sleep */
     uint64_t woken;          /* when that was */
 };
@@ -37,6 +38,11 @@ struct traced {
 
 /* Wait until it traps itself. */
 void trace_begin(const struct traced *t);
+/* The same for a thread that is asleep; let it come out of that. */
+void trace_attach(const struct traced *t);
+void trace_leave_call(struct traced *t);
+/* Let it run, and be nobody's any more. */
+void trace_detach(const struct traced *t);
 /* Let it run to the end of its call, and note each instruction. */
 void trace_record(struct traced *t, struct trace *trace);
 /* Let it run to that position.  Returns what it did last, or NULL: nothing, or another thing than
