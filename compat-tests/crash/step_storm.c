@@ -145,6 +145,7 @@ int main(int argc, char **argv)
         run_naming(UNLINK, "async", "unlink a durable queue");
     }
     daemon_stop();
+    printf("# the longest call of the others: %.1f ms\n", (double)ledger_longest() / 1e6);
     if (no_stores)
         printf("skip - which stores are visited: %s\n", no_stores);
     else if (only)

@@ -9,8 +9,8 @@ uint64_t faults;
 
 static mqd_t hasty, patient;
 static size_t len;
-static const struct timespec passed = {1, 0}; /* a deadline */
-static uint64_t number;                       /* of the harness's next message: over all rounds */
+static uint64_t longest; /* call of the harness, ns */
+static uint64_t number;  /* of the harness's next message: over all rounds */
 
 static struct {
     uint64_t first; /* number of this round's first message */
@@ -86,14 +86,31 @@ void ledger_loosen_first(void)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
+static void note_time(uint64_t begin)
+{
+    int error = errno;
+    uint64_t took = storm_now() - begin;
+
+    longest = took > longest ? took : longest;
+    errno = error;
+}
+
+uint64_t ledger_longest(void)
+{
+    return longest;
+}
+
 /* 0, or why not. */
-static int send_message(unsigned prio, mqd_t queue, const struct timespec *deadline)
+static int send_message(unsigned prio, mqd_t queue, const struct timespec *until)
 {
     static _Alignas(16) char room[STORM_MSG_MAX];
+    uint64_t begin;
     int r;
 
     message_build(room, 0, number, prio, len);
-    r = deadline ? mq_timedsend(queue, room, len, prio, deadline) : mq_send(queue, room, len, prio);
+    begin = storm_now();
+    r = until ? mq_timedsend(queue, room, len, prio, until) : mq_send(queue, room, len, prio);
+    note_time(begin);
     if (r != 0)
         return errno;
     if (round.count == MOST)
@@ -117,9 +134,22 @@ bool ledger_send(unsigned prio)
     return was_sent(send_message(prio, hasty, NULL), EAGAIN);
 }
 
+/* Most have passed: then nobody sleeps.  Now and then one is about to come. */
+static const struct timespec *deadline(void)
+{
+    static const struct timespec passed = {1, 0};
+    static struct timespec ahead;
+    static unsigned turn;
+
+    if (++turn % 32 > 0)
+        return &passed;
+    ahead = storm_deadline(1000000);
+    return &ahead;
+}
+
 bool ledger_send_late(unsigned prio)
 {
-    return was_sent(send_message(prio, patient, &passed), ETIMEDOUT);
+    return was_sent(send_message(prio, patient, deadline()), ETIMEDOUT);
 }
 
 bool ledger_send_without_memory(unsigned prio)
@@ -174,19 +204,22 @@ static void note_received(const char *room, ssize_t got, unsigned prio)
         fault("message %" PRIu64 " came twice", n);
 }
 
-static bool receive_message(mqd_t queue, const struct timespec *deadline)
+static bool receive_message(mqd_t queue, const struct timespec *until)
 {
     static _Alignas(16) char room[STORM_MSG_MAX];
     unsigned prio = 0;
     uint32_t next;
-    ssize_t r = deadline ? mq_timedreceive(queue, room, len, &prio, deadline)
-                         : mq_receive(queue, room, len, &prio);
+    uint64_t begin = storm_now();
+    ssize_t r = until ? mq_timedreceive(queue, room, len, &prio, until)
+                      : mq_receive(queue, room, len, &prio);
+
+    note_time(begin);
 
     if (r >= 0) {
         note_received(room, r, prio);
         return true;
     }
-    if (errno != (deadline ? ETIMEDOUT : EAGAIN))
+    if (errno != (until ? ETIMEDOUT : EAGAIN))
         fault("a receive failed: %s", strerror(errno));
     else if (head(&next))
         fault("\"empty\", and message %u (priority %u) is there", next, round.prio[next]);
@@ -200,7 +233,7 @@ bool ledger_receive(void)
 
 bool ledger_receive_late(void)
 {
-    return receive_message(patient, &passed);
+    return receive_message(patient, deadline());
 }
 
 /* --- actors ----------------------------------------------------------------------------------- */

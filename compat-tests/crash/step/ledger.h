@@ -31,6 +31,8 @@ bool ledger_receive(void);
 /* The same with a deadline that has passed: these look for the dead before they give up. */
 bool ledger_send_late(unsigned prio);
 bool ledger_receive_late(void);
+/* The longest that any of these calls took, ns. */
+uint64_t ledger_longest(void);
 /* Nothing can be put. */
 void ledger_check_full(void);
 /* The call of this actor returned: does its result fit, and what did it take? */

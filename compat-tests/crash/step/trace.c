@@ -127,7 +127,7 @@ void trace_begin(const struct traced *t)
 
 void trace_attach(const struct traced *t)
 {
-    int status;
+    int status = 0;
 
     if (ptrace(PTRACE_ATTACH, t->pid, NULL, NULL) != 0 ||
         waitpid(t->pid, &status, __WALL) != t->pid)
