@@ -343,6 +343,12 @@ static void set_out(const struct stand *stand)
     begin_all();
 }
 
+/* Is the actor's message one that the harness is registered for? */
+static bool notifies_harness(void)
+{
+    return sc->flags & REGISTERED && sc->act == SEND && !(sc->flags & SLEEPER);
+}
+
 /* Does the sleeper have to find out by itself?  Where that takes its time, not in all modes. */
 static bool waits_for_sleeper(const struct stand *stand, const struct point *last)
 {
@@ -367,6 +373,8 @@ void round_play(const struct stand *stand)
         others_put_without_memory();
         memory_give_back();
     }
+    if (stand->mode == KILLED && notifies_harness() && !stand->brisk && others_count() > 0)
+        others_check_notified(); /* found by the registrant itself, if need be */
     effect = waits_for_sleeper(stand, last);
     if (stand->mode == KILLED)
         check_killed(effect);
@@ -380,7 +388,7 @@ void round_record(const struct stand *stand, struct trace *trace)
     trace_record(&traced, trace);
     if (sc->how & NO_MEMORY)
         memory_give_back();
-    if (sc->flags & REGISTERED && sc->act == SEND && !(sc->flags & SLEEPER))
+    if (notifies_harness())
         others_check_notified();
     ledger_returned(actor);
     actor_end(actor);
