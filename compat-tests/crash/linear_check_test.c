@@ -138,6 +138,10 @@ static const struct {
          GOT(13, 14, 1, 1)),
     CASE("not from one who looked for the dead", EMPTY, 2, SENT(1, 2, 1, 0), KILLED_RECEIVE(3, 4),
          EMPTY(5, 6), GOT(7, 8, 1, 0)),
+    CASE("but for another who is killed, too", RIGHT, 1, SENT(1, 2, 1, 0), KILLED_RECEIVE(3, 6),
+         EMPTY(4, 5), EMPTY(7, 9), KILLED_RECEIVE(8, 11), GOT(10, 12, 1, 0)),
+    CASE("or at the same time", EMPTY, 1, SENT(1, 2, 1, 0), KILLED_RECEIVE(3, 5),
+         KILLED_RECEIVE(4, 6), EMPTY(7, 8), GOT(9, 10, 1, 0)),
     LAZY("which for a tree is done later", RIGHT, 99, 0, SENT(1, 2, 1, 0), KILLED_RECEIVE(3, 4),
          EMPTY(5, 6), GOT(7, 8, 1, 0)),
     LAZY("but at last", EMPTY, 99, 5, SENT(1, 2, 1, 0), KILLED_RECEIVE(3, 4), EMPTY(5, 6),
@@ -146,6 +150,11 @@ static const struct {
     CASE("not for one who looked for the dead", FULL, 1, KILLED_SEND(1, 2, 1, 0), FULL(3, 4)),
     CASE("but for one who looked before", RIGHT, 1, KILLED_SEND(1, 4, 1, 0), FULL(2, 3)),
     LAZY("nor when all is mended", FULL, 1, 3, KILLED_SEND(1, 2, 1, 0), FULL(3, 4)),
+    /* Which slot is free again is the receiver's or the dead sender's, as others' answers need it. */
+    CASE("the next sender gets it", RIGHT, 2, SENT(1, 4, 1, 0), KILLED_SEND(2, 6, 2, 0), FULL(3, 5),
+         GOT(7, 11, 1, 0), SENT(8, 9, 3, 0), FULL(10, 12), GOT(13, 14, 3, 0)),
+    LAZY("or it stays while the receiver's goes", RIGHT, 2, 0, SENT(1, 2, 1, 0),
+         KILLED_SEND(3, 4, 2, 0), GOT(5, 6, 1, 0), SENT(7, 8, 3, 0), FULL(9, 10), GOT(11, 12, 3, 0)),
     LAZY("nor two slots", FULL, 2, 0, KILLED_SEND(1, 2, 1, 0), FULL(3, 4)),
 };
 

@@ -27,13 +27,13 @@ struct state {
     uint8_t did[OPS], place[OPS], took[OPS]; /* took: by a receive */
 };
 
-static uint64_t seed, rounds = 20000;
+static uint64_t seed, rounds = 20000, skipped;
 static struct linear_op ops[OPS];
 static struct linear_history h = {.ops = ops};
 static uint8_t event_op[2 * OPS];
 static uint64_t tick_of[2 * OPS + 1];
 static struct state seen[SEEN];
-static uint8_t used[SEEN];
+static uint32_t used[SEEN], searches; /* used: in which search */
 static uint32_t seen_count;
 
 static bool killed(unsigned op)
@@ -189,8 +189,8 @@ static bool may_end(const struct state *s, unsigned o)
     if (ops[o].result == LINEAR_REFUSED)
         return s->did[o] & ANSWER && !left_by_dead(s, o, true, true);
     if (killed(o) && ops[o].kind == LINEAR_SEND)
-        return !receiver_known(o) || (s->did[o] & (h.lazy ? SLOT | PLACE : THERE)) >=
-                                         (h.lazy ? SLOT | PLACE : THERE);
+        return !receiver_known(o) ||
+               (s->did[o] & (h.lazy ? SLOT | PLACE : THERE)) >= (h.lazy ? SLOT | PLACE : THERE);
     if (killed(o))
         return !(s->did[o] & EATEN) || h.lazy || h.passes_slots || s->did[s->took[o]] & FREE;
     if (ops[o].kind == LINEAR_SEND)
@@ -219,10 +219,10 @@ static bool seen_before(const struct state *s)
     for (unsigned i = 0; i < 4; i++)
         hash = storm_mix(hash + word[i] + 1);
     for (uint32_t at = hash & (SEEN - 1);; at = (at + 1) & (SEEN - 1)) {
-        if (!used[at]) {
+        if (used[at] != searches) {
             if (++seen_count > SEEN / 2)
                 storm_die("too many states");
-            used[at] = 1;
+            used[at] = searches;
             seen[at] = *s;
             return false;
         }
@@ -254,7 +254,7 @@ static bool possible(void)
 {
     struct state start = {0};
 
-    memset(used, 0, sizeof used);
+    searches++;
     memset(start.took, NOONE, sizeof start.took);
     seen_count = 0;
     for (unsigned o = 0; o < h.count; o++) {
@@ -265,7 +265,8 @@ static bool possible(void)
     return search(&start);
 }
 
-/* --- histories --------------------------------------------------------------------------------- */
+/* --- histories ---------------------------------------------------------------------------------
+ */
 
 /* Calls of a few callers, at random times, and one after them.  Ticks are even: there is room for
  * a deadline. */
@@ -351,13 +352,15 @@ int main(int argc, char **argv)
 {
     const struct storm_option options[] = {{"rounds", &rounds, false, "histories (20000)"},
                                            {"seed", &seed, false, "for the random choices"},
+                                           {"skip", &skipped, false, "of these so many (0)"},
                                            {NULL, NULL, false, NULL}};
-    uint64_t right = 0, wrong = 0, killed_calls = 0, differ = 0;
+    uint64_t tried = 0, right = 0, wrong = 0, killed_calls = 0, differ = 0;
 
+    setvbuf(stdout, NULL, _IOLBF, 0);
     storm_options(argc, argv, options);
     seed = seed ? seed : storm_mix(storm_now()) >> 32;
-    for (uint64_t i = 0; i < rounds && differ < 3; i++) {
-        uint64_t chance = storm_mix(seed) + i;
+    for (; tried < rounds && differ < 3; tried++) {
+        uint64_t chance = storm_mix(seed) + skipped + tried;
         struct linear_verdict v;
         bool can;
 
@@ -372,13 +375,14 @@ int main(int argc, char **argv)
         if (can == (v.fault == LINEAR_RIGHT))
             continue;
         differ++;
-        printf("# history %" PRIu64 ": possible: %d, fault %d; maxmsg %u, lazy %d, passes %d, mended "
+        printf("# history %" PRIu64
+               ": possible: %d, fault %d; maxmsg %u, lazy %d, passes %d, mended "
                "%" PRIu64 "\n",
-               i, can, (int)v.fault, h.maxmsg, h.lazy, h.passes_slots, h.mended);
+               skipped + tried, can, (int)v.fault, h.maxmsg, h.lazy, h.passes_slots, h.mended);
         linear_print(&h);
     }
     storm_check(!differ, "the checker and the search agree (seed %" PRIu64 ")", seed);
-    storm_check(right > rounds / 10 && wrong > rounds / 10 && killed_calls > rounds / 20,
+    storm_check(right > tried / 10 && wrong > tried / 10 && killed_calls > tried / 20,
                 "%" PRIu64 " right histories with %" PRIu64 " killed calls, %" PRIu64 " wrong ones",
                 right, killed_calls, wrong);
     return storm_failed > 0;

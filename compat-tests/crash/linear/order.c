@@ -26,11 +26,11 @@
 struct now {
     struct linear_replay *r;
     uint32_t time;
-    uint32_t *there, there_count; /* messages that are there */
+    uint32_t *there, there_count;           /* messages that are there */
     uint32_t waiting[LANES], waiting_count; /* receives that have not taken their message yet */
     uint32_t refused[LANES], refused_count; /* receives whose moment has not come yet */
     uint32_t killed[LANES], killed_count;   /* receives that hide a message, or may yet do so */
-    uint32_t watched; /* an op: whatever was there during it is a suspect */
+    uint32_t watched;                       /* an op: whatever was there during it is a suspect */
 };
 
 static void add(uint32_t *list, uint32_t *count, uint32_t value)
@@ -123,7 +123,6 @@ static void come(struct now *n, uint32_t message)
     look_for_handing(n);
 }
 
-
 /* The last moment for handing it over.  False: it is not. */
 static bool hand(struct now *n, uint32_t message)
 {
@@ -137,12 +136,14 @@ static bool hand(struct now *n, uint32_t message)
     return true;
 }
 
-/* A killed receive takes a message, and will not consume it. */
+/* A killed receive takes a message, and will not consume it: perhaps one that another such had, and
+ * that was given back since that is dead. */
 static bool hide(struct now *n, uint32_t op)
 {
     struct linear_message *m = &n->r->messages[n->r->took[op]];
+    bool back = m->state == LINEAR_HIDDEN && m->hider != op && n->time >= n->r->ends[m->hider];
 
-    if (m->state != LINEAR_THERE || !is_first(n, m))
+    if ((m->state != LINEAR_THERE && !back) || !is_first(n, m))
         return false;
     go(n, n->r->took[op], LINEAR_HIDDEN);
     m->hider = op;
@@ -196,8 +197,7 @@ static void settle(struct now *n)
     for (uint32_t i = n->refused_count; i-- > 0;) {
         const struct linear_op *op = &r->h->ops[n->refused[i]];
 
-        if (n->there_count == 0 && linear_reaches(r, n->time, op->since) &&
-            all_are_back(n, op))
+        if (n->there_count == 0 && linear_reaches(r, n->time, op->since) && all_are_back(n, op))
             n->refused[i] = n->refused[--n->refused_count];
     }
     if (n->watched != LINEAR_NONE && n->time >= r->begins[n->watched] &&

@@ -38,7 +38,7 @@ struct calls {
     uint32_t time, there;
     enum role role[BITS];
     uint32_t op[BITS];
-    uint32_t until[BITS]; /* when a sender's message comes; a receiver's slot must be free; ... */
+    uint32_t until[BITS];  /* when a sender's message comes; a receiver's slot must be free; ... */
     uint64_t slots, fulls; /* bits that stand for a slot; for a FULL */
     uint64_t may;          /* messages that can be handed over now */
     struct state *states;
@@ -117,8 +117,7 @@ static int soonest(const struct calls *c, enum role role, uint64_t bits, uint32_
     for (; bits; bits &= bits - 1) {
         int i = __builtin_ctzll(bits);
 
-        if (c->role[i] == role && c->until[i] >= from &&
-            (best < 0 || c->until[i] < c->until[best]))
+        if (c->role[i] == role && c->until[i] >= from && (best < 0 || c->until[i] < c->until[best]))
             best = i;
     }
     return best;
@@ -132,7 +131,8 @@ static bool repaired(const struct calls *c, uint32_t refused, uint32_t dead)
     return linear_repaired(h, &h->ops[refused], &h->ops[dead], h->lazy || h->passes_slots);
 }
 
-/* --- "full" ------------------------------------------------------------------------------------ */
+/* --- "full" ------------------------------------------------------------------------------------
+ */
 
 /* Calls that say "full" and could do so now, if all slots were taken. */
 static uint64_t refusals(const struct calls *c, const struct state *s)
@@ -180,25 +180,33 @@ static void repair(struct calls *c)
     }
 }
 
-/* A slot for one more message, though somebody must hold his no longer.  False: there is none. */
-static bool make_room(const struct calls *c, struct state *s)
+/*
+ * A slot for one more message, though somebody must hold his no longer: the receiver who must let
+ * his go first (0), or the sender who died first (1).  Which of the two is better cannot be said:
+ * the one who says "full" next may have to find the dead's slot free, or the receiver's.  False:
+ * not that way, or it need not be tried, since there is room without.
+ */
+static bool make_room(const struct calls *c, struct state *s, int way)
 {
     int i, other;
 
     if (taken(c, s) < c->r->h->maxmsg)
-        return true;
-    i = soonest(c, RECEIVER, s->bits, 0);
-    other = soonest(c, HANDER, s->bits & s->spent, 0);
-    if (i < 0 || (other >= 0 && c->until[other] < c->until[i]))
-        i = other;
-    if (i < 0) {
+        return way == 0;
+    if (way == 0) {
+        i = soonest(c, RECEIVER, s->bits, 0);
+        other = soonest(c, HANDER, s->bits & s->spent, 0);
+        if (i < 0 || (other >= 0 && c->until[other] < c->until[i]))
+            i = other;
+    } else {
         i = soonest(c, DEAD, s->bits, 0);
-        if (i < 0 || c->until[i] >= c->time) /* it lives: nobody takes its slot away */
-            return false;
-        s->spent |= UINT64_C(1) << i;
+        if (i >= 0 && c->until[i] >= c->time) /* it lives: nobody takes its slot away */
+            i = -1;
+        if (i >= 0)
+            s->spent |= UINT64_C(1) << i;
     }
-    s->bits &= ~(UINT64_C(1) << i);
-    return true;
+    if (i >= 0)
+        s->bits &= ~(UINT64_C(1) << i);
+    return i >= 0;
 }
 
 /* Hand over what can be. */
@@ -208,15 +216,16 @@ static void hand(struct calls *c)
         /* With a slot, at once: that costs nobody anything, and the slot can be another's now. */
         c->states[at].spent |= c->states[at].bits & c->may;
         /* Else now, or later: then it may hold the slot when that is called for. */
-        for (uint64_t left = c->may & ~c->states[at].spent; left; left &= left - 1) {
-            struct state s = c->states[at];
+        for (uint64_t left = c->may & ~c->states[at].spent; left; left &= left - 1)
+            for (int way = 0; way < 2; way++) {
+                struct state s = c->states[at];
 
-            if (!make_room(c, &s))
-                break;
-            s.bits |= left & -left;
-            s.spent |= left & -left;
-            add(c, s);
-        }
+                if (!make_room(c, &s, way))
+                    continue;
+                s.bits |= left & -left;
+                s.spent |= left & -left;
+                add(c, s);
+            }
     }
     if (c->may)
         tidy(c);
@@ -294,20 +303,30 @@ static void consider(struct calls *c)
     consider_full(c);
 }
 
-/* --- what happens ------------------------------------------------------------------------------ */
+/* --- what happens ------------------------------------------------------------------------------
+ */
 
 static void come(struct calls *c, const struct linear_message *m)
 {
     int bit = find(c, SENDER, m->send);
-    uint32_t kept = 0;
+    uint32_t kept = 0, count = c->count;
 
-    for (uint32_t i = 0; i < c->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         struct state s = c->states[i];
 
-        if ((bit >= 0 && s.bits >> bit & 1) || make_room(c, &s))
+        if ((bit >= 0 && s.bits >> bit & 1) || make_room(c, &s, 0)) {
+            /* Another way is appended, behind all that are still to be looked at. */
+            struct state other = c->states[i];
+
+            if (!(bit >= 0 && other.bits >> bit & 1) && make_room(c, &other, 1))
+                add(c, other);
             c->states[kept++] = s;
+        } else if (make_room(c, &s, 1)) {
+            c->states[kept++] = s;
+        }
     }
-    c->count = kept;
+    memmove(&c->states[kept], &c->states[count], (c->count - count) * sizeof *c->states);
+    c->count -= count - kept;
     leave(c, bit);
     c->there++;
 }
@@ -346,14 +365,22 @@ static void step(struct calls *c, const struct linear_step *s)
     uint64_t may = bit < 0 ? 0 : UINT64_C(1) << bit;
 
     switch (s->what) {
-    case LINEAR_COMES: come(c, m); break;
+    case LINEAR_COMES:
+        come(c, m);
+        break;
     case LINEAR_GOES:
         c->there--;
         enter(c, RECEIVER, s->op, free_by(c, s->op), true);
         break;
-    case LINEAR_MAY: c->may |= may; break;
-    case LINEAR_MAYNOT: c->may &= ~may; break;
-    case LINEAR_HANDED: handed(c, m); break;
+    case LINEAR_MAY:
+        c->may |= may;
+        break;
+    case LINEAR_MAYNOT:
+        c->may &= ~may;
+        break;
+    case LINEAR_HANDED:
+        handed(c, m);
+        break;
     }
 }
 
@@ -378,14 +405,15 @@ static void die(struct calls *c, int bit)
 {
     uint32_t count = c->count;
 
-    for (uint32_t i = 0; bit >= 0 && i < count; i++) {
-        struct state s = c->states[i];
+    for (uint32_t i = 0; bit >= 0 && i < count; i++)
+        for (int way = 0; way < 2; way++) {
+            struct state s = c->states[i];
 
-        if (((s.bits | s.spent) >> bit & 1) || !make_room(c, &s))
-            continue;
-        s.bits |= UINT64_C(1) << bit;
-        add(c, s);
-    }
+            if (((s.bits | s.spent) >> bit & 1) || !make_room(c, &s, way))
+                continue;
+            s.bits |= UINT64_C(1) << bit;
+            add(c, s);
+        }
 }
 
 static void event(struct calls *c, const struct linear_event *e, const struct linear_step **comes)
@@ -424,8 +452,7 @@ static struct linear_verdict replay(struct calls *c, const struct linear_step **
         for (; at < r->step_count && r->steps[at].time == i; at++) {
             step(c, &r->steps[at]);
             if (c->count == 0)
-                return (struct linear_verdict){LINEAR_ROOM,
-                                               r->messages[r->steps[at].message].send};
+                return (struct linear_verdict){LINEAR_ROOM, r->messages[r->steps[at].message].send};
             consider(c);
         }
         if (c->overflow)
