@@ -55,8 +55,14 @@ static ssize_t do_receive(struct linear_queue q, char *room, size_t len, unsigne
 static void identify(struct linear_log *log, struct linear_call *c, const struct storm_msg *msg,
                      size_t len, unsigned prio)
 {
-    if (!storm_verify(msg, len, log->msgsize) || msg->round != atomic_load(&log->round))
+    if (!storm_verify(msg, len, log->msgsize) || msg->round != atomic_load(&log->round)) {
         atomic_fetch_add(&log->damaged, 1);
+        dprintf(STDOUT_FILENO,
+                "# damaged: %zu bytes, sender %u, round %u, number %" PRIu64
+                ", length %zu of them right, sum %" PRIx64 " of %" PRIx64 "\n",
+                len, msg->sender, msg->round, msg->number, storm_length(msg, log->msgsize),
+                msg->sum, storm_sum(msg, len));
+    }
     c->message = name_of(msg);
     c->prio = prio;
 }
