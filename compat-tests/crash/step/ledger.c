@@ -21,6 +21,7 @@ static struct {
     uint32_t order[LEDGER_PRIOS][MOST], sent[LEDGER_PRIOS], done[LEDGER_PRIOS];
     struct actor *actor[ACTORS];
     uint32_t actors, actor_came[ACTORS];
+    bool sent_by[ACTORS]; /* its send returned, and it succeeded */
 } round;
 
 void fault(const char *format, ...)
@@ -46,6 +47,7 @@ void ledger_begin(mqd_t hasty_queue, mqd_t patient_queue, size_t length)
     memset(round.sent, 0, sizeof round.sent);
     memset(round.done, 0, sizeof round.done);
     memset(round.actor_came, 0, sizeof round.actor_came);
+    memset(round.sent_by, 0, sizeof round.sent_by);
     round.first = number;
     round.count = round.actors = 0;
 }
@@ -167,8 +169,13 @@ void ledger_check_full(void)
 
 /* --- receiving -------------------------------------------------------------------------------- */
 
-static void note_from_actor(const struct storm_msg *msg)
+static void note_from_actor(const struct storm_msg *msg, unsigned prio)
 {
+    uint32_t next;
+
+    if (head(&next) && round.prio[next] > prio)
+        fault("the message of actor %u (priority %u) came before %u (priority %u)", msg->sender,
+              prio, next, round.prio[next]);
     for (uint32_t i = 0; i < round.actors; i++)
         if (round.actor[i]->act == SEND && round.actor[i]->id == msg->sender) {
             if (++round.actor_came[i] > 1)
@@ -176,6 +183,18 @@ static void note_from_actor(const struct storm_msg *msg)
             return;
         }
     fault("a message from another round, sender %u", msg->sender);
+}
+
+/* A message of this priority came: is there one of an actor's that goes before it? */
+static void check_actors_first(unsigned prio)
+{
+    for (uint32_t i = 0; i < round.actors; i++)
+        if (round.actor[i]->act == RECEIVE)
+            return; /* who may hold it */
+    for (uint32_t i = 0; i < round.actors; i++)
+        if (round.sent_by[i] && !round.actor_came[i] && round.actor[i]->prio > prio)
+            fault("priority %u came before the message of actor %u (priority %u)", prio,
+                  round.actor[i]->id, round.actor[i]->prio);
 }
 
 /* A message came: is it the one that had to be next? */
@@ -190,9 +209,10 @@ static void note_received(const char *room, ssize_t got, unsigned prio)
         return;
     }
     if (msg->sender != 0) {
-        note_from_actor(msg);
+        note_from_actor(msg, prio);
         return;
     }
+    check_actors_first(prio);
     if (n >= round.count) {
         fault("a message of an earlier round");
         return;
@@ -248,6 +268,8 @@ void ledger_returned(struct actor *a)
     if (result >= 0) {
         if (a->act == RECEIVE)
             note_received(a->buffer, (ssize_t)result, a->prio_received);
+        for (uint32_t i = 0; i < round.actors; i++)
+            round.sent_by[i] |= round.actor[i] == a && a->act == SEND;
         return;
     }
     /* Others may have emptied or filled it meanwhile, and that is what it saw. */

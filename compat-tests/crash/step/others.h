@@ -11,6 +11,8 @@ long others_count(void);
 bool others_full(void);
 /* Send so many, with all priorities in turn. */
 void others_put(uint64_t count);
+/* Send so many that go behind all others. */
+void others_put_lowest(uint64_t count);
 /* Send as long as there is memory for it. */
 void others_put_without_memory(void);
 /* Send one and receive the first, until so many messages, and one more, were replaced. */
@@ -25,6 +27,8 @@ void others_check_room(uint64_t held);
 void others_register(void);
 /* It has fired. */
 void others_check_notified(void);
+/* Still registered, where a message is: another one notifies nobody. */
+void others_check_silent(void);
 /* Of an empty queue, whose registrants are gone: be registered, be notified, and not any more. */
 void others_check_registrable(void);
 

@@ -271,6 +271,8 @@ static void check_killed(bool effect)
  * it: where that does not happen, all that the actor has seen is still there. */
 static void meanwhile(enum mode mode, size_t position)
 {
+    static unsigned turn;
+
     switch (mode) {
     case REFILLED:
         others_drain();
@@ -278,7 +280,11 @@ static void meanwhile(enum mode mode, size_t position)
         others_put(sc->before);
         break;
     case ADDED:
-        if (sc->before + 1 < sc->maxmsg)
+        if (sc->before + 1 >= sc->maxmsg)
+            break;
+        if (turn++ % 2)
+            others_put_lowest(sc->maxmsg - sc->before - 1);
+        else
             others_put(sc->maxmsg - sc->before - 1);
         break;
     case CHANGED:
@@ -388,8 +394,10 @@ void round_record(const struct stand *stand, struct trace *trace)
     trace_record(&traced, trace);
     if (sc->how & NO_MEMORY)
         memory_give_back();
-    if (notifies_harness())
+    if (notifies_harness()) {
         others_check_notified();
+        others_check_silent();
+    }
     ledger_returned(actor);
     actor_end(actor);
     finish_beside();

@@ -109,6 +109,25 @@ static void sweep(struct stand *stand, enum choice choice)
     free(list);
 }
 
+static bool changes_tree(const struct point *p)
+{
+    return p->store && p->store->file && strcmp(stores_name(p->store->file), "index.c") == 0;
+}
+
+/* It has read a node, and is about to change it: others change it first, by messages that go
+ * before its own and by such that go behind (the two ways in turn: see meanwhile). */
+static void sweep_tree(struct stand *stand)
+{
+    uint64_t bad = faults;
+
+    stand->brisk = stride > 1;
+    for (size_t i = 1; i < stand->trace->count && faults < bad + 3; i++) {
+        stand->position = i;
+        for (int both = 0; both < 2 && changes_tree(&stand->trace->points[i]); both++)
+            play(stand, ADDED);
+    }
+}
+
 /* After a death (or a stop) at each thing that others could see, but for the middle of a copy. */
 static void sweep_left(void)
 {
@@ -134,8 +153,7 @@ static void sweep_left(void)
         for (size_t k = 0; k < known; k++)
             fresh &= kinds[k] != kinds[known];
         known += fresh;
-        fresh |=
-            sc->flags & BESIDE && p->store && strcmp(stores_name(p->store->file), "index.c") == 0;
+        fresh |= sc->flags & BESIDE && changes_tree(p);
         sweep(&stand, fresh && !(sc->flags & BRIEF) ? DISTINCT : EFFECTS);
         trace_free(&trace);
     }
@@ -181,6 +199,7 @@ bool sweep_run(const struct scenario *scenario, uint64_t nth, uint64_t *random, 
         round_record(&stand, &trace);
         coverage_expect(&trace);
         sweep(&stand, sc->flags & BRIEF ? EFFECTS : EVERY);
+        sweep_tree(&stand);
         trace_free(&trace);
     }
     round_close();
