@@ -169,13 +169,8 @@ void ledger_check_full(void)
 
 /* --- receiving -------------------------------------------------------------------------------- */
 
-static void note_from_actor(const struct storm_msg *msg, unsigned prio)
+static void note_from_actor(const struct storm_msg *msg)
 {
-    uint32_t next;
-
-    if (head(&next) && round.prio[next] > prio)
-        fault("the message of actor %u (priority %u) came before %u (priority %u)", msg->sender,
-              prio, next, round.prio[next]);
     for (uint32_t i = 0; i < round.actors; i++)
         if (round.actor[i]->act == SEND && round.actor[i]->id == msg->sender) {
             if (++round.actor_came[i] > 1)
@@ -197,6 +192,16 @@ static void check_actors_first(unsigned prio)
                   round.actor[i]->id, round.actor[i]->prio);
 }
 
+/* The harness received an actor's message: is there one of its own that goes before it? */
+static void check_own_first(const struct storm_msg *msg, unsigned prio)
+{
+    uint32_t next;
+
+    if (msg->sender != 0 && head(&next) && round.prio[next] > prio)
+        fault("the message of actor %u (priority %u) came before %u (priority %u)", msg->sender,
+              prio, next, round.prio[next]);
+}
+
 /* A message came: is it the one that had to be next? */
 static void note_received(const char *room, ssize_t got, unsigned prio)
 {
@@ -209,7 +214,7 @@ static void note_received(const char *room, ssize_t got, unsigned prio)
         return;
     }
     if (msg->sender != 0) {
-        note_from_actor(msg, prio);
+        note_from_actor(msg);
         return;
     }
     check_actors_first(prio);
@@ -236,6 +241,7 @@ static bool receive_message(mqd_t queue, const struct timespec *until)
     note_time(begin);
 
     if (r >= 0) {
+        check_own_first((const struct storm_msg *)room, prio);
         note_received(room, r, prio);
         return true;
     }

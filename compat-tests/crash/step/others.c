@@ -52,6 +52,12 @@ void others_turn(uint64_t count)
         ledger_receive();
 }
 
+void others_replace_first(void)
+{
+    if (put(LEDGER_PRIOS - 1))
+        ledger_receive();
+}
+
 /* Who was published and not yet indexed when it was stopped is found before a deadline. */
 void others_drain(void)
 {

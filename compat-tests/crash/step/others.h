@@ -17,6 +17,8 @@ void others_put_lowest(uint64_t count);
 void others_put_without_memory(void);
 /* Send one and receive the first, until so many messages, and one more, were replaced. */
 void others_turn(uint64_t count);
+/* Another message becomes the first, of the highest priority, and what was so is received. */
+void others_replace_first(void);
 /* Receive all, until "empty", without and with a deadline. */
 void others_drain(void);
 /* Somebody is dead: the same, until all is there that can be. */

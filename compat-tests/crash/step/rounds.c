@@ -271,7 +271,8 @@ static void check_killed(bool effect)
  * it: where that does not happen, all that the actor has seen is still there. */
 static void meanwhile(enum mode mode, size_t position)
 {
-    static unsigned turn;
+    static unsigned turns[MODES];
+    bool other = turns[mode]++ % 2;
 
     switch (mode) {
     case REFILLED:
@@ -282,7 +283,7 @@ static void meanwhile(enum mode mode, size_t position)
     case ADDED:
         if (sc->before + 1 >= sc->maxmsg)
             break;
-        if (turn++ % 2)
+        if (other)
             others_put_lowest(sc->maxmsg - sc->before - 1);
         else
             others_put(sc->maxmsg - sc->before - 1);
@@ -294,7 +295,10 @@ static void meanwhile(enum mode mode, size_t position)
             others_drain();
         break;
     default:
-        others_turn(sc->before);
+        if (other)
+            others_turn(sc->before);
+        else
+            others_replace_first();
         actor->must_succeed =
             sc->before > 0 && sc->before + 2 <= sc->maxmsg && !sc->left && !(sc->how & NO_MEMORY);
     }

@@ -10,7 +10,7 @@ enum mode {
     REFILLED, /* the queue was emptied, filled, emptied, and has new messages */
     ADDED,    /* more was sent, and nobody noticed that anything was wrong */
     CHANGED,  /* it was emptied, or at every other position, filled */
-    TURNED,   /* all messages were replaced, and it was never empty, nor full */
+    TURNED,   /* all messages, or the first, were replaced, and it was never empty, nor full */
     MODES
 };
 

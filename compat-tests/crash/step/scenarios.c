@@ -34,6 +34,7 @@ const struct scenario scenarios[] = {
     {"receive and free before the hint", RECEIVE_OF(300, 300, SMALL), .flags = BRIEF},
 
     {"receive behind free slots", RECEIVE_OF(8, 1, SMALL), .holes = 5},
+    {"receive the last behind free slots", RECEIVE_OF(8, 3, SMALL), .holes = 4, .urgent = 3},
     {"receive behind free slots, before a tree", RECEIVE_OF(100, 1, SMALL), .holes = 40},
 
     /* Two at once: both stand in the middle, one after the other goes on. */
