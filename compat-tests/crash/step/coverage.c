@@ -39,6 +39,7 @@ static const struct {
     {NULL, NULL, NULL, "*key =", "a result"},
     {"notify.c", NULL, NULL, "promise->", "on its sender's stack, where the swap fails"},
     {"bell.c", NULL, NULL, "mqxi_sys_", errno_only},
+    {"guard.c", NULL, NULL, "q->dead", "this process's struct mqxi_queue"},
     {"guard.c", NULL, NULL, "w->", "this process's table of mappings"},
     {"guard.c", NULL, NULL, "c->", "this process's table of mappings"},
     {"segment.c", NULL, NULL, "u->", "this process's struct mqxi_unborn"},
@@ -105,8 +106,14 @@ bool coverage_lacks(const struct point *p, bool killed)
 /* A line of a source file, without its indentation; "" where it cannot be read. */
 static void read_source(const char *file, unsigned line, char *text, int size)
 {
-    FILE *source = file ? fopen(file, "r") : NULL;
+    char here[300];
+    FILE *source = NULL;
     size_t blank;
+
+    /* A compiler's cache may name another copy of the sources, which has changed since. */
+    snprintf(here, sizeof here, "libmqx/%s", file ? stores_name(file) : "");
+    if (file)
+        source = fopen(access(here, R_OK) == 0 ? here : file, "r");
 
     text[0] = 0;
     for (unsigned i = 0; source && i < line; i++)
