@@ -41,15 +41,10 @@ static bool killed(unsigned op)
     return ops[op].result == LINEAR_KILLED;
 }
 
-/* Is it under way; is it over? */
+/* Is it under way? */
 static bool open_now(const struct state *s, unsigned op)
 {
     return s->did[op] & OPEN && ops[op].end > tick_of[s->time];
-}
-
-static bool over(const struct state *s, unsigned op)
-{
-    return s->did[op] & OPEN && ops[op].end <= tick_of[s->time];
 }
 
 static bool receiver_known(unsigned send)
@@ -143,7 +138,7 @@ static bool step_send(const struct state *s, unsigned o)
     if ((did & (SLOT | PLACE | THERE)) == (SLOT | PLACE) && !ghost &&
         (open_now(s, o) || (killed(o) && h.lazy)) && with(s, o, THERE))
         return true;
-    return ghost && (did & (SLOT | FREE)) == SLOT && over(s, o) && with(s, o, FREE);
+    return ghost && (did & (SLOT | FREE)) == SLOT && with(s, o, FREE);
 }
 
 static bool step_receive(const struct state *s, unsigned o)
@@ -165,7 +160,7 @@ static bool step_receive(const struct state *s, unsigned o)
             return true;
         next.took[o] = NOONE; /* given back */
         next.did[send] &= (uint8_t)~TAKEN;
-        return over(s, o) && search(&next);
+        return search(&next);
     }
     return !(s->did[send] & FREE) && (open_now(s, o) || stays) && with(s, send, FREE);
 }

@@ -13,7 +13,8 @@
 
 #define TRIES 20000
 
-/* --- preparation ------------------------------------------------------------------------------- */
+/* --- preparation -------------------------------------------------------------------------------
+ */
 
 static int by_tick(const void *a, const void *b)
 {
@@ -122,7 +123,8 @@ static void dispose(struct linear_replay *r)
     free(r);
 }
 
-/* --- what killed receives did ------------------------------------------------------------------ */
+/* --- what killed receives did ------------------------------------------------------------------
+ */
 
 struct search {
     struct linear_replay *r;
@@ -131,8 +133,8 @@ struct search {
     struct linear_verdict first; /* what is wrong if they did nothing */
 };
 
-/* Let this killed receive have taken the message: consumed it, where nobody else did.  False: it has
- * taken one already. */
+/* Let this killed receive have taken the message: consumed it, where nobody else did.  False: it
+ * has taken one already. */
 static bool assign(struct search *s, uint32_t op, uint32_t message)
 {
     struct linear_message *m = &s->r->messages[message];
@@ -158,8 +160,7 @@ static void take_back(struct search *s, uint32_t op)
 /* There is no slot to hand it over with.  Can it have come when its send returned instead? */
 static struct linear_message *try_late(const struct linear_replay *r, struct linear_verdict v)
 {
-    struct linear_message *m =
-        v.fault == LINEAR_ROOM ? &r->messages[r->message_of[v.op]] : NULL;
+    struct linear_message *m = v.fault == LINEAR_ROOM ? &r->messages[r->message_of[v.op]] : NULL;
 
     if (!m || m->late || !m->could_be || m->receive == LINEAR_NONE ||
         r->ends[m->send] > r->ends[m->receive])
@@ -232,7 +233,8 @@ struct linear_verdict linear_check(const struct linear_history *h)
     return v;
 }
 
-/* --- the report -------------------------------------------------------------------------------- */
+/* --- the report --------------------------------------------------------------------------------
+ */
 
 static const char *const faults[] = {
     "right",
@@ -281,7 +283,7 @@ static uint32_t without(const struct linear_history *h, uint32_t from, uint32_t 
 
         for (uint32_t j = from; j < from + count && j < h->count && !leave; j++)
             leave = h->ops[i].message && h->ops[i].message == h->ops[j].message;
-        if (!leave)
+        if (!leave || h->ops[i].result == LINEAR_KILLED) /* what that did may explain it all */
             out[kept++] = h->ops[i];
     }
     return kept;
@@ -298,7 +300,7 @@ static void reduce(struct linear_history *h, enum linear_fault fault)
 
             less.ops = other;
             less.count = without(h, at, step, other);
-            if (linear_check(&less).fault == fault) {
+            if (less.count < h->count && linear_check(&less).fault == fault) {
                 h->count = less.count;
                 memcpy(h->ops, other, less.count * sizeof *other);
             } else {

@@ -12,7 +12,8 @@
  *   EINTR          did nothing
  *   a killed call  happened, or not, or as far as the slot: a killed sender's is
  *                  free again, and a killed receiver's message back in its old
- *                  place, once somebody repaired the queue
+ *                  place, once somebody repaired the queue.  That can be before
+ *                  the call's end here, which is when the death was known
  *
  * Which of two sends came first is theirs to choose as well, while they overlap.
  *

@@ -84,8 +84,9 @@ static bool take(struct now *n, uint32_t op)
     uint32_t message = n->r->message_of[op];
     struct linear_message *m = &n->r->messages[message];
 
+    /* Hidden: its owner may have died long before that was known, and somebody gave it back. */
     if ((m->state != LINEAR_THERE && (m->state != LINEAR_PENDING || !m->has_slot) &&
-         (m->state != LINEAR_HIDDEN || n->time < n->r->ends[m->hider])) ||
+         m->state != LINEAR_HIDDEN) ||
         !is_first(n, m))
         return false;
     go(n, message, LINEAR_GONE);
@@ -137,11 +138,11 @@ static bool hand(struct now *n, uint32_t message)
 }
 
 /* A killed receive takes a message, and will not consume it: perhaps one that another such had, and
- * that was given back since that is dead. */
+ * that was given back.  Of two, the one that is known to be dead later hides it longer. */
 static bool hide(struct now *n, uint32_t op)
 {
     struct linear_message *m = &n->r->messages[n->r->took[op]];
-    bool back = m->state == LINEAR_HIDDEN && m->hider != op && n->time >= n->r->ends[m->hider];
+    bool back = m->state == LINEAR_HIDDEN && n->r->ends[op] > n->r->ends[m->hider];
 
     if ((m->state != LINEAR_THERE && !back) || !is_first(n, m))
         return false;

@@ -199,8 +199,6 @@ static bool make_room(const struct calls *c, struct state *s, int way)
             i = other;
     } else {
         i = soonest(c, DEAD, s->bits, 0);
-        if (i >= 0 && c->until[i] >= c->time) /* it lives: nobody takes its slot away */
-            i = -1;
         if (i >= 0)
             s->spent |= UINT64_C(1) << i;
     }
