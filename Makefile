@@ -161,6 +161,8 @@ $(B)/bin/mqxd: $(call objects,mqxd) $(B)/lib/libmqx.a
 # A unit test is linked with everything of its folder but main().
 $(call tests,libmqx): $(B)/test/%: $(B)/obj/libmqx/%.o $(B)/lib/libmqx.a
 	$(call link,-lcmocka $(INIH))
+# It turns off what would hide a lost wake-up.
+$(B)/test/wake_test: LDFLAGS += -Wl,--wrap=mqxi_event_sleep
 define unit
 $$(call tests,$(1)): $$(B)/test/%: $$(B)/obj/$(1)/%.o $$(filter-out %/main.o,$$(call objects,$(1))) \
                   $$(B)/lib/libmqx.a

@@ -255,8 +255,10 @@ static __attribute__((noinline)) ssize_t transfer_blocked(struct transfer *t)
         r = wait_for(t);
         mqxi_queue_put(t->q);
     }
-    if ((r == -EAGAIN || r == -ETIMEDOUT) && looked_for_dead(t->q)) {
-        ssize_t again = t->attempt(t);
+    /* At the deadline there may be something: another sleeper was woken for it, and stands still. */
+    if (r == -EAGAIN || r == -ETIMEDOUT) {
+        bool looked = looked_for_dead(t->q);
+        ssize_t again = looked || r == -ETIMEDOUT ? t->attempt(t) : r;
 
         return again == -EAGAIN ? r : again;
     }
