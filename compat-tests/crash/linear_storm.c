@@ -173,15 +173,21 @@ static const struct linear_call *under_way(unsigned lane)
     return NULL;
 }
 
-/* Callers wait for each other, or for those who have finished: send or receive for them. */
+/* Callers wait for each other, or for those who have finished: send or receive for one of them. Not
+ * for several, or what one needs would be taken away for the next. */
 static void help(void)
 {
-    for (unsigned lane = 0; lane < WORKERS; lane++) {
+    unsigned from = (unsigned)storm_below(&chance, WORKERS);
+
+    for (unsigned i = 0; i < WORKERS; i++) {
+        unsigned lane = (from + i) % WORKERS;
         const struct linear_call *c =
             process[linear_process_of(lane)].stopped ? NULL : under_way(lane);
 
-        if (c)
-            harness(c->kind == LINEAR_SEND ? LINEAR_RECEIVE : LINEAR_SEND, LINEAR_HASTY, 1);
+        if (!c)
+            continue;
+        harness(c->kind == LINEAR_SEND ? LINEAR_RECEIVE : LINEAR_SEND, LINEAR_HASTY, 1);
+        return;
     }
 }
 
@@ -207,7 +213,7 @@ static void print_hang(void)
 /* Until all are done.  False: they hang, or failed. */
 static bool wait_parked(void)
 {
-    uint64_t begun = 0, since = storm_now(), patience = HELP_NS;
+    uint64_t begun = 0, since = storm_now(), since_help = since, patience = HELP_NS;
 
     for (;;) {
         uint64_t now;
@@ -221,14 +227,16 @@ static bool wait_parked(void)
             return false;
         now = calls_begun();
         if (let_go_on(parked) || now != begun) {
-            since = storm_now();
+            since = since_help = storm_now();
             patience = HELP_NS;
         } else if (storm_now() - since > STORM_LIMIT_NS) {
             print_hang();
             return false;
-        } else if (storm_now() - since > patience) {
+        } else if (storm_now() - since_help > patience) {
             help();
-            patience *= 2; /* they may be slow */
+            since_help = storm_now();
+            if (patience < 64 * HELP_NS)
+                patience *= 2; /* they may be slow */
         }
         begun = now;
         storm_nap(50000);
