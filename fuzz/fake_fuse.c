@@ -41,6 +41,7 @@ void fuse_reply_none(fuse_req_t r)
 int fuse_reply_buf(fuse_req_t r, const char *data, size_t bytes)
 {
     r->bytes = bytes;
+    damage_must(bytes <= r->room, "more than was asked for", (long)bytes);
     for (size_t i = 0; i < bytes; i++) /* all of it can be read */
         r->data[i < sizeof(r->data) ? i : 0] ^= data[i];
     memcpy(r->data, data ? data : "", bytes < sizeof(r->data) ? bytes : sizeof(r->data));

@@ -10,7 +10,8 @@ struct fuse_req {
     bool answered;
     bool refuse; /* the answer comes too late: the kernel has given the request up */
     bool interrupted;
-    int error; /* the answer: 0, or a positive errno */
+    int error;   /* the answer: 0, or a positive errno */
+    size_t room; /* of a reader: what is more than that is an error of mqxfs */
     size_t bytes;
     char data[64]; /* the beginning of what was read */
     struct fuse_entry_param entry;

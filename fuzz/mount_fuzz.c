@@ -108,7 +108,7 @@ static void serve_well(struct run *run)
         run->sent++;
     }
     if (number % 2 == 0 || run->sent - run->received >= 3) {
-        mqxfs_ops.read(&r, node, 64, 0, &info);
+        mqxfs_ops.read(&r, node, r.room = 64, 0, &info);
         damage_must(answered(&r, "read") == 0 && r.bytes == sizeof(number),
                     "read from the healthy queue", r.error);
         run->received++;
@@ -192,8 +192,8 @@ static void transfer(struct run *run, const struct damage_record *d, bool write)
     if (write)
         mqxfs_ops.write(run->waiting[i], f->node, bytes, d->value % 10000, 0, &info);
     else
-        mqxfs_ops.read(run->waiting[i], f->node, d->value % 10000, d->offset % 3 ? 0 : d->offset,
-                       &info);
+        mqxfs_ops.read(run->waiting[i], f->node, run->waiting[i]->room = d->value % 10000,
+                       d->offset % 3 ? 0 : d->offset, &info);
 }
 
 static void attributes(const struct damage_record *d)
@@ -217,13 +217,16 @@ static void attributes(const struct damage_record *d)
 
 static void list(void)
 {
-    struct fuse_req o = fake_request(), r = fake_request(), c = fake_request();
+    struct fuse_req o = fake_request(), r = fake_request(), s = fake_request();
+    struct fuse_req c = fake_request();
     struct fuse_file_info info = {0};
 
     mqxfs_ops.opendir(&o, FUSE_ROOT_ID, &info);
     damage_must(answered(&o, "opendir") == 0, "opendir", o.error);
-    mqxfs_ops.readdir(&r, FUSE_ROOT_ID, 4096, 0, &info);
+    mqxfs_ops.readdir(&r, FUSE_ROOT_ID, r.room = 4096, 0, &info);
     damage_must(answered(&r, "readdir") == 0 && r.bytes > 0, "readdir", r.error);
+    mqxfs_ops.readdir(&s, FUSE_ROOT_ID, s.room = 60, 0, &info); /* not enough for all */
+    damage_must(answered(&s, "readdir") == 0, "readdir", s.error);
     mqxfs_ops.releasedir(&c, FUSE_ROOT_ID, &info);
     damage_must(answered(&c, "releasedir") == 0, "releasedir", c.error);
 }
