@@ -366,6 +366,28 @@ static void damaged(void)
     close_mirror();
 }
 
+static int put_beyond(struct store *s, void *uuid)
+{
+    struct mqxi_snapshot message = {.key = 1, .len = 1};
+
+    return store_put_message(s, uuid, 1u << 28, &message, "x");
+}
+
+/* The store has a message in a slot that the living queue has not. */
+static void stored_beyond(void)
+{
+    struct mqxi_queue *q = create_durable("q", 10, 300, MQXI_DURABLE_SYNC);
+
+    start_mirror();
+    commit();
+    IS(store_transact(m.store, put_beyond, q->header->uuid), 0);
+    close_mirror();
+    open_mirror();
+    IS(discover(&m), -EBADMSG);
+    close_mirror();
+    mqxi_segment_detach(q);
+}
+
 /* A segment that says it is another queue: its messages would take the place of that one's. */
 static void copied(void)
 {
@@ -440,6 +462,7 @@ int main(void)
         UNIT(name_is_taken),
         UNIT(truncated),
         UNIT(damaged),
+        UNIT(stored_beyond),
         UNIT(copied),
         UNIT(anothers),
         UNIT(vanished),
