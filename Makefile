@@ -228,9 +228,9 @@ $(FUZZERS): $(B)/fuzz/%: $(B)/fuzz/obj/fuzz/%.o $(call fuzzed,libmqx)
 	    $(FUZZLIBS) $(INIH)
 fuzzers: $(FUZZERS)
 
-# The seeds of damaged segments, anew: when the format has changed.
+# The seeds of damaged segments, anew: when the format has changed.  What fuzzing found stays.
 corpus: $(B)/test/seeds
-	rm -f fuzz/corpus/segment/*
+	find fuzz/corpus/segment -type f ! -name 'found-*' -delete
 	$(B)/test/seeds fuzz/corpus/segment
 
 # --- what people ask for -------------------------------------------------------------------------
