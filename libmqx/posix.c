@@ -200,10 +200,13 @@ static ssize_t look_up(struct transfer *t, uint64_t *longest)
 /* Wait until an attempt succeeds, the deadline passes, or a signal handler ran. */
 static ssize_t wait_for(struct transfer *t)
 {
+    struct mqxi_alarm alarm = {0};
+
     for (;;) {
         uint64_t longest, mask = mqxi_signals_hold();
+        bool rang = ONLY_THREAD && mqxi_alarm_rang(&alarm);
         ssize_t r = look_up(t, &longest);
-        bool interrupted = mqxi_signals_release(mask);
+        bool interrupted = mqxi_signals_release(mask) || rang;
 
         if (r != -EAGAIN)
             return r;

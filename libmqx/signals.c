@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <sys/time.h>
 
 #include "sys.h"
 
@@ -44,4 +45,15 @@ bool mqxi_signals_release(uint64_t mask)
         interrupted |= interrupts(__builtin_ctzll(pending) + 1);
     MQXI_SYS(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
     return interrupted;
+}
+
+bool mqxi_alarm_rang(struct mqxi_alarm *alarm)
+{
+    struct itimerval timer = {0};
+    uint64_t before = alarm->left, left;
+
+    MQXI_SYS(SYS_getitimer, ITIMER_REAL, &timer);
+    left = (uint64_t)timer.it_value.tv_sec * 1000000 + (uint64_t)timer.it_value.tv_usec;
+    alarm->left = left > 0 && interrupts(SIGALRM) ? left : 0;
+    return before > 0 && (left == 0 || left > before); /* over, or set again */
 }

@@ -12,4 +12,16 @@ uint64_t mqxi_signals_hold(void);
  * blocked here has to end with EINTR. */
 bool mqxi_signals_release(uint64_t mask);
 
+/*
+ * Nothing tells that a handler ran in the moment in which a sleep ended by itself: except
+ * for the most usual one, of a program that ends its waiting with alarm() or setitimer().
+ * Begin with zero; ask with signals held, before each sleep and after.  True: it rang since
+ * it was last asked about, which interrupts.  For the only thread of a process: of several,
+ * another may have taken the signal.
+ */
+struct mqxi_alarm {
+    uint64_t left; /* microseconds; 0: none is set, or it does not interrupt */
+};
+bool mqxi_alarm_rang(struct mqxi_alarm *alarm);
+
 #endif

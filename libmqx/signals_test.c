@@ -2,6 +2,8 @@
  */
 #include "signals.h"
 
+#include <sys/time.h>
+
 #include "testing.h"
 
 static int handled;
@@ -73,6 +75,46 @@ static void mask_is_restored(void)
     IS(handled, 1);
 }
 
+static void ring_in(long microseconds)
+{
+    struct itimerval timer = {.it_value.tv_usec = microseconds};
+
+    IS(setitimer(ITIMER_REAL, &timer, NULL), 0);
+}
+
+/* Its handler ran when nobody could see it. */
+static void alarms(void)
+{
+    struct mqxi_alarm seen = {0};
+
+    if (DEFERS_SIGNALS)
+        SKIP("the thread sanitizer runs handlers later");
+    set(SIGALRM, handle, 0);
+    alarm(0);                       /* testing.h's */
+    CHECK(!mqxi_alarm_rang(&seen)); /* none is set */
+    CHECK(!mqxi_alarm_rang(&seen));
+    for (int again = 0; again < 2; again++) {
+        handled = 0;
+        alarm(1000);
+        CHECK(!mqxi_alarm_rang(&seen));
+        CHECK(!mqxi_alarm_rang(&seen)); /* not yet */
+        ring_in(1000);
+        WAIT_FOR(*(volatile int *)&handled == 1);
+        if (again)
+            alarm(2000); /* as a handler might */
+        CHECK(mqxi_alarm_rang(&seen));
+        CHECK(!mqxi_alarm_rang(&seen)); /* once */
+    }
+    set(SIGALRM, handle, SA_RESTART);
+    handled = 0;
+    alarm(1000);
+    CHECK(!mqxi_alarm_rang(&seen));
+    ring_in(1000);
+    WAIT_FOR(*(volatile int *)&handled == 1);
+    CHECK(!mqxi_alarm_rang(&seen));
+    ring_in(0);
+}
+
 /* What an instruction raises, held back, would kill: and guard.c needs one of them. */
 static void faults_are_not_held(void)
 {
@@ -94,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT(held_back),
         UNIT(mask_is_restored),
+        UNIT(alarms),
         UNIT(faults_are_not_held),
     };
 
