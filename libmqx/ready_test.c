@@ -207,19 +207,19 @@ static void wait_for_set(void *arg)
     wait_for_ever(arg);
 }
 
-/* The same where it is an epoll set that is waited for, which has the queue in it. */
+/* The same where it is an epoll set that is waited for, which has the queue in it.  One by one: who
+ * looks shows it to the others. */
 static void nobody_rings_in_a_set(void)
 {
-    pid_t pid[EDGE];
-
     open_queue(0, 2);
     for (int way = 0; way < EDGE; way++) {
-        pid[way] = start(wait_for_set, &(struct waiting){.way = (enum way)way, .events = POLLIN});
-        WAIT_FOR(asleep(pid[way]));
+        pid_t pid = start(wait_for_set, &(struct waiting){.way = (enum way)way, .events = POLLIN});
+
+        WAIT_FOR(asleep(pid));
+        change_silently(put);
+        finish(pid);
+        take();
     }
-    change_silently(put);
-    for (int way = 0; way < EDGE; way++)
-        finish(pid[way]);
 }
 
 /* The same, and the queue's header says that it is shown: who rang was killed, and one that took
