@@ -189,13 +189,11 @@ static int adjust(struct mqxi_queue *q, int fd, bool edge)
 
     for (int i = 0; i < TRIES; i++) {
         uint32_t before = atomic_load(shown);
-        unsigned want = mqxi_readiness(q), have = mqxi_bell_shown(fd);
+        unsigned want = mqxi_readiness(q), have = mqxi_bell_shown(fd), now;
 
-        if (want == 0) /* all that there is is on its way in or out: who does that will be here */
-            return steps;
         if (have == 0)
             return -EIO;
-        if (have != want) {
+        if (want && have != want) {
             /* Long before that it should be right, if it were our packets that are in it. */
             long r = i % 10 == 9 ? take_all_away(fd) : step(q, fd, have, want, edge);
 
@@ -207,10 +205,13 @@ static int adjust(struct mqxi_queue *q, int fd, bool edge)
             if (r < 0 || have != MQXI_CAN_SEND || want != BOTH)
                 continue;
         }
+        /* Nothing: all that there is is on its way in or out, and who does that will be here, if
+         * he finds that what is shown is not so: he must know what that is. */
+        now = want ? want : have;
         /* With a count of changes: who was held up since it read `before` must not say that
          * the FIFO shows what it showed then. */
-        if ((before & BOTH) != want &&
-            !atomic_compare_exchange_strong(shown, &before, (before & ~BOTH) + (BOTH + 1) + want))
+        if ((before & BOTH) != now &&
+            !atomic_compare_exchange_strong(shown, &before, (before & ~BOTH) + (BOTH + 1) + now))
             continue;
         /* Who changes the queue now sees what is shown; what changed before, we see. */
         atomic_thread_fence(memory_order_seq_cst);
