@@ -11,10 +11,10 @@
  * (With one slot in the queue, the FIFO has room for one packet, and a queue is
  * empty or full.)  They hold nothing; how many there are is all they say.
  *
- * Nothing of this happens before somebody wants to sleep until a queue is ready.
- * Who does sets a bit in the queue, then looks at the queue, then sleeps; who
- * changes a queue looks for the bit afterwards.  So one of the two sees the
- * other.
+ * Nothing of this happens before somebody wants to sleep until a queue is ready,
+ * nor for long after the last did.  Who does sets a bit in the queue, then looks at
+ * the queue, then sleeps; who changes a queue looks for the bit afterwards.  So one
+ * of the two sees the other.
  *
  * The slots are the truth, and whoever polls looks at them, too (ready.c): a FIFO
  * that shows readiness where there is none costs a look.  So only readiness that
@@ -277,11 +277,41 @@ static bool wrong(struct mqxi_queue *q, uint32_t tells)
     return is & ~shown || (exact && is && is != shown);
 }
 
+/*
+ * Nobody has polled for long: who changes the queue need not look here any more.  Who begins to
+ * poll notes until when, and then looks at the bits; we clear the bits, and then look at that.  So
+ * one of the two sees the other.  What was put or taken while they were clear, we show.
+ */
+static void disarm(struct mqxi_queue *q)
+{
+    atomic_fetch_and(&q->header->put_tells, ~MQXI_TELLS_POLLERS);
+    atomic_fetch_and(&q->header->take_tells, ~MQXI_TELLS_POLLERS);
+    if (!watched(q))
+        return;
+    atomic_fetch_or(&q->header->put_tells, MQXI_TELLS_POLLERS);
+    atomic_fetch_or(&q->header->take_tells, MQXI_TELLS_POLLERS);
+    mqxi_bell_adjust(q);
+}
+
+/* Where nothing is to be shown: is it to go on that one looks?  To ask each time costs too much. */
+static bool now_and_then(void)
+{
+    static _Atomic uint32_t calls;
+    uint32_t n = atomic_load_explicit(&calls, memory_order_relaxed) + 1;
+
+    atomic_store_explicit(&calls, n, memory_order_relaxed);
+    return n % 256 == 0;
+}
+
 void mqxi_bell_check(struct mqxi_queue *q)
 {
-    uint32_t tells = atomic_load(&q->header->put_tells);
+    bool differs = wrong(q, atomic_load(&q->header->put_tells));
 
-    if (wrong(q, tells) && watched(q))
+    if (!differs && !now_and_then())
+        return;
+    if (!watched(q))
+        disarm(q);
+    else if (differs)
         mqxi_bell_adjust(q);
 }
 
@@ -299,7 +329,7 @@ void mqxi_bell_sync(struct mqxi_queue *q)
 
 static void set_bits(_Atomic uint32_t *tells, uint32_t bits)
 {
-    if ((atomic_load_explicit(tells, memory_order_relaxed) & bits) != bits)
+    if ((atomic_load(tells) & bits) != bits)
         atomic_fetch_or(tells, bits);
 }
 

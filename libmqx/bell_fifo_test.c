@@ -217,6 +217,8 @@ static void nobody_has_polled_for_long(void)
     atomic_store(&q->header->watched, 1);
     put(q);
     IS(shows(fd), SEND);
+    IS(atomic_load(&q->header->put_tells), 0); /* and nobody looks for it any more */
+    IS(atomic_load(&q->header->take_tells), 0);
     arm(q); /* now somebody does again */
     IS(shows(fd), BOTH);
     take(q);
@@ -430,6 +432,23 @@ static void what_repair_brings_back(void)
     CHECK(shows(fd) & SEND);
 }
 
+/* Nothing is to be shown, again and again: that nobody polls is noticed nevertheless. */
+static void disarmed_at_rest(void)
+{
+    struct mqxi_queue *q = create("q", 5, 8);
+
+    open_fifo(q);
+    put(q);
+    arm(q);
+    atomic_store(&q->header->watched, 1);
+    for (int i = 0; i < 1000; i++) {
+        put(q);
+        take(q);
+    }
+    IS(atomic_load(&q->header->put_tells), 0);
+    IS(atomic_load(&q->header->take_tells), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +469,7 @@ int main(void)
         UNIT(no_descriptor_is_kept),
         UNIT(no_descriptor_is_left),
         UNIT(what_repair_brings_back),
+        UNIT(disarmed_at_rest),
     };
 
     return cmocka_run_group_tests_name("bell", tests, NULL, NULL);

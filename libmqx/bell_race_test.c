@@ -112,10 +112,57 @@ static void a_put_right_behind_a_take(void)
     murder(pid);
 }
 
+struct traffic {
+    struct mqxi_queue *q;
+    _Atomic int cycles;
+};
+
+static void put_and_take(void *arg)
+{
+    struct traffic *t = arg;
+
+    for (;;) {
+        put(t->q);
+        take(t->q);
+        atomic_fetch_add(&t->cycles, 1);
+    }
+}
+
+/* One finds that nobody polls any more just when somebody begins. */
+static void armed_while_disarmed(void)
+{
+    struct traffic *t = shared(sizeof(*t));
+    pid_t pid;
+    int fd;
+
+    t->q = create("q", 4, 8);
+    fd = open_fifo(t->q);
+    pid = start(put_and_take, t);
+    for (int i = 0; i < 2000 && !time_is_up(); i++) {
+        int from;
+
+        arm(t->q);
+        atomic_store(&t->q->header->watched, 1);
+        from = atomic_load(&t->cycles);
+        while (i % 2 && atomic_load(&t->cycles) == from)
+            ;
+        IS(mqxi_bell_arm(t->q), 0);
+        atomic_store(&t->q->header->watched, UINT32_MAX - 1);
+        put(t->q);
+        from = atomic_load(&t->cycles);
+        WAIT_FOR(atomic_load(&t->cycles) > from + 1);
+        CHECK(shows(fd) & RECEIVE);
+        CHECK(atomic_load(&t->q->header->put_tells) & MQXI_TELLS_POLLERS);
+        take(t->q);
+    }
+    murder(pid);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(a_put_right_behind_a_take),
+        UNIT(armed_while_disarmed),
         UNIT(a_crowd),
         UNIT(an_exact_crowd),
     };

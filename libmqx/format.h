@@ -142,8 +142,9 @@ struct mqxi_header {
     _Atomic uint32_t recv_event;   /* bumped after a message was published; receivers sleep here */
     _Atomic uint32_t send_cpu;     /* hint: where the last sender ran */
     _Atomic uint64_t last_send_ns; /* CLOCK_REALTIME_COARSE of the last send */
-    _Atomic uint32_t put_tells;    /* MQXI_TELLS_*: set by pollers and registrants, never cleared;
-                                      here, since each sender has just written to this line */
+    _Atomic uint32_t
+        put_tells; /* MQXI_TELLS_*: set by pollers and registrants, cleared for pollers (bell.c);
+                      here, since each sender has just written to this line */
     uint8_t pad3[108];
 
     /* Written by receivers, together, as the last step of a receive. */
@@ -168,8 +169,9 @@ struct mqxi_header {
     uint8_t pad6[120];
 
     /* Readiness (bell.c), written only for who polls. */
-    _Atomic uint32_t shown;   /* what the FIFO was last made to show: count of changes << 2 | MQXI_CAN_*
-                                 a hint, which lies about a FIFO that nobody had open meanwhile */
+    _Atomic uint32_t
+        shown; /* what the FIFO was last made to show: count of changes << 2 | MQXI_CAN_*
+                  a hint, which lies about a FIFO that nobody had open meanwhile */
     _Atomic uint32_t watched; /* CLOCK_REALTIME second until which somebody may look at the FIFO;
                                  UINT32_MAX: for ever */
     _Atomic uint32_t urgent;  /* bumped at the end of sending what is not of the lowest priority */

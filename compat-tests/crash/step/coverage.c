@@ -39,6 +39,7 @@ static const struct {
     {NULL, NULL, NULL, "*key =", "a result"},
     {"notify.c", NULL, NULL, "promise->", "on its sender's stack, where the swap fails"},
     {"bell.c", NULL, NULL, "mqxi_sys_", errno_only},
+    {"bell.c", "disarm", NULL, NULL, "only where nobody has polled for ten seconds"},
     {"guard.c", NULL, NULL, "q->dead", "this process's struct mqxi_queue"},
     {"guard.c", NULL, NULL, "w->", "this process's table of mappings"},
     {"guard.c", NULL, NULL, "c->", "this process's table of mappings"},
