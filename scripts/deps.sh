@@ -33,7 +33,7 @@ look() {
     need_header cmocka.h libcmocka-dev
 }
 
-# Other compilers and libcs, a model checker, and programs that use queues.
+# Other compilers, libcs and languages, a model checker, and programs that use queues.
 look_for_tests() {
     missing=()
     need_command g++ g++
@@ -42,18 +42,34 @@ look_for_tests() {
     need_command spin spin
     need_command pmqtest rt-tests
     need_command fakeroot fakeroot
+    need_command gnatmake gnat
+    [ -x /usr/bin/cargo ] || missing+=(cargo)
+    [ -e /usr/share/doc/librust-nix-dev ] || missing+=(librust-nix-dev)
+    compgen -G '/usr/share/doc/libflorist*-dev' >/dev/null ||
+        missing+=("$(apt-cache search --names-only '^libflorist.*-dev$' | awk 'END {print $1}')")
 }
 
-install() { # what is missing
-    echo "deps: installing ${missing[*]}" >&2
-    { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } 2>&1
+install() { # package...
+    echo "deps: installing $*" >&2
+    apt-get install -y --no-install-recommends "$@" 2>&1
+}
+
+# One by one: what this release does not have does not keep the others away.
+install_for_tests() {
+    local package
+    look_for_tests
+    [ ${#missing[@]} -eq 0 ] && return
+    apt-get update >/dev/null 2>&1
+    look_for_tests # by the names that apt knows now
+    for package in "${missing[@]}"; do
+        [ -n "$package" ] && log=$(install "$package") ||
+            echo "deps: could not install ${package:-libflorist-dev}: tests that need it are skipped" >&2
+    done
 }
 
 export DEBIAN_FRONTEND=noninteractive
 if [ "$1" = test ] && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
-    look_for_tests
-    [ ${#missing[@]} -eq 0 ] || log=$(install) ||
-        echo "deps: could not install ${missing[*]}: tests that need them are skipped" >&2
+    install_for_tests
 fi
 look
 [ ${#missing[@]} -eq 0 ] && exit 0
@@ -66,7 +82,7 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "    apt-get update && apt-get install -y ${missing[*]}" >&2
     exit 1
 fi
-if ! log=$(install); then
+if ! log=$(apt-get update 2>&1 && install "${missing[@]}"); then
     echo "$log" >&2
     echo "deps: apt-get could not install ${missing[*]}; its messages are above" >&2
     exit 1
