@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sys.h"
 #include "text.h"
 
 #define DEFAULT_FILE "/etc/mqx/mqx.conf"
@@ -167,6 +168,20 @@ static int parse(struct reading *r, const char *path)
     return -EINVAL;
 }
 
+/* Not fopen: that may be another preloaded library's (sys.h). */
+static int open_file(const char *path, FILE **out)
+{
+    int fd = mqxi_sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0), error;
+
+    if (fd < 0)
+        return fd;
+    *out = fdopen(fd, "r");
+    error = *out ? 0 : -errno;
+    if (!*out)
+        mqxi_sys_close(fd);
+    return error;
+}
+
 static int read_conf(struct reading *r)
 {
     const char *given = secure_getenv("MQX_CONF"), *path = given ? given : DEFAULT_FILE;
@@ -174,12 +189,11 @@ static int read_conf(struct reading *r)
 
     r->policy = (struct mqxi_policy){.maxmsg = 10, .msgsize = 8192, .durable = MQXI_DURABLE_OFF};
     r->mqxd = (struct mqxi_conf_mqxd){.window_ms = 100};
-    r->file = fopen(path, "re");
-    if (!r->file && !given && errno == ENOENT)
+    error = open_file(path, &r->file);
+    if (error == -ENOENT && !given)
         return 0;
-    if (!r->file) { /* not to be guessed over: a queue would be less durable than was asked for */
-        error = -errno;
-        fprintf(stderr, "mqx: %s: %s%s\n", path, strerror(errno), given ? " (from MQX_CONF)" : "");
+    if (error < 0) { /* not to be guessed over: a queue would be less durable than was asked for */
+        fprintf(stderr, "mqx: %s: %s%s\n", path, strerror(-error), given ? " (from MQX_CONF)" : "");
         return error == -ENOMEM || error == -EMFILE || error == -ENFILE ? error : -EINVAL;
     }
     error = parse(r, path);

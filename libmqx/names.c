@@ -92,10 +92,19 @@ int mqxi_list(enum mqxi_place place, int (*each)(const char *name, void *arg), v
     char path[PATH_MAX];
     struct dirent *entry;
     int r = mqxi_path(place, "", path);
-    DIR *dir = r < 0 ? NULL : opendir(path);
+    /* Not opendir: that may be another preloaded library's (sys.h). */
+    int fd = r < 0 ? r
+                   : mqxi_sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    DIR *dir;
 
-    if (!dir)
-        return r < 0 ? r : errno == ENOENT ? 0 : -errno;
+    if (fd < 0)
+        return r == 0 && fd == -ENOENT ? 0 : fd;
+    dir = fdopendir(fd);
+    if (!dir) {
+        r = -errno;
+        mqxi_sys_close(fd);
+        return r;
+    }
     while (r == 0 && (entry = readdir(dir)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             r = each(entry->d_name, arg);
