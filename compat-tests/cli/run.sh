@@ -83,6 +83,7 @@ refuses() {
         chmod 4755 setuid
         status 1 mqx run ./setuid /q 1
         says "setuid"
+        says "mqxfs"
     fi
     status 1 mqx run no-such-program
     says "no such program"

@@ -205,6 +205,39 @@ static void strangers_unlink(void **state)
     reopen(O_RDWR);
 }
 
+/* The queue exists and is root's; back and forth, in one process. */
+static int changes_identity(void *arg)
+{
+    struct mq_attr attr = {.mq_maxmsg = 1, .mq_msgsize = 1};
+    int r = 0;
+
+    (void)arg;
+    if (seteuid(USER) != 0 || mq_open(name(0), O_RDONLY) != -1 || errno != EACCES)
+        r = 240;
+    if (mq_open(name(1), O_CREAT | O_EXCL | O_RDWR, 0600, &attr) == -1)
+        r = 241;
+    if (seteuid(0) != 0 || mq_open(name(0), O_RDONLY) == -1)
+        r = 242;
+    if (seteuid(OTHER) != 0 || mq_open(name(1), O_RDONLY) != -1 || errno != EACCES)
+        r = 243;
+    if (mq_unlink(name(1)) != -1 || errno != EACCES)
+        r = 244;
+    if (seteuid(0) != 0 || seteuid(USER) != 0 || mq_unlink(name(1)) != 0)
+        r = 245;
+    return r;
+}
+
+static void effective(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("skip: not root\n");
+        skip();
+    }
+    create(0, 1);
+    assert_int_equal(in_child(changes_identity, NULL), 0);
+}
+
 int group_mode(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +253,7 @@ int group_mode(void)
         SAYS("capabilities(7): permissions do not hold back root", superuser),
         SAYS("mq_open(3): EACCES for another user's queue of mode 0600", strangers),
         SAYS("mq_unlink(3): EACCES no permission to unlink this queue", strangers_unlink),
+        SAYS("credentials(7): the effective user ID at the time of the call decides", effective),
     };
 
     return RUN("permissions", tests);
