@@ -306,6 +306,25 @@ int mqxi_file_stat(int fd, struct stat *st)
     return r == 0;
 }
 
+static struct statx_timestamp timestamp_of(struct timespec t)
+{
+    return (struct statx_timestamp){.tv_sec = t.tv_sec, .tv_nsec = (uint32_t)t.tv_nsec};
+}
+
+int mqxi_file_statx(int fd, struct statx *st)
+{
+    struct stat now = {.st_mode = st->stx_mode};
+
+    if (!mqxi_file_stat(fd, &now))
+        return 0;
+    st->stx_mode = (uint16_t)now.st_mode;
+    st->stx_size = (uint64_t)now.st_size;
+    st->stx_atime = timestamp_of(now.st_atim);
+    st->stx_mtime = timestamp_of(now.st_mtim);
+    st->stx_ctime = timestamp_of(now.st_ctim);
+    return 1;
+}
+
 int mqxi_file_chmod(int fd, mode_t mode)
 {
     uid_t euid = (uid_t)MQXI_SYS(SYS_geteuid);

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include "handles.h"
+#include "sys.h"
 
 /*
  * The queue that fd stands for: as mqxi_handle_get, which is asked first, and
@@ -43,6 +44,7 @@ int mqxi_file_setfl(int fd, int flags);
 
 /* 1: fd is a queue's, and st (as the kernel filled it in) tells of the queue now; 0: it is not. */
 int mqxi_file_stat(int fd, struct stat *st);
+int mqxi_file_statx(int fd, struct statx *st);
 
 /* The rest return 1 where fd is no queue's, and the call is to go on as usual. */
 #define MQXI_NOT_OURS 1

@@ -23,6 +23,7 @@
     X(fstat64)                                                                                     \
     X(__fxstat)                                                                                    \
     X(__fxstat64)                                                                                  \
+    X(statx)                                                                                       \
     X(fchmod)                                                                                      \
     X(read)                                                                                        \
     X(pread)                                                                                       \

@@ -156,6 +156,18 @@ MQX_API int __fxstat64(int version, int fd, struct stat64 *st)
 #endif
 #endif
 
+/* What Rust's and Node's fstat call. */
+MQX_API int statx(int dir, const char *path, int flags, unsigned mask, struct statx *st)
+{
+    const char *volatile name = path; /* declared never to be NULL, which newer kernels take */
+    int r = GO_ON(statx, MQXI_SYS(SYS_statx, dir, path, flags, mask, st), dir, path, flags, mask,
+                  st);
+
+    if (r == 0 && flags & AT_EMPTY_PATH && (!name || !*name))
+        mqxi_file_statx(dir, st);
+    return r;
+}
+
 MQX_API int fchmod(int fd, mode_t mode)
 {
     int r = mqxi_file_chmod(fd, mode);

@@ -85,6 +85,7 @@ if ! command -v musl-gcc >/dev/null; then
     exit 0
 fi
 try "libmqx and the cases are built with musl-gcc" compile
+[ $bad -eq 0 ] || exit 1
 try "linked with libmqx, the cases end as on the kernel" same
 try "preloaded by musl's dynamic linker, too" preloaded
 finish

@@ -334,6 +334,27 @@ static void fstat_tells(void **state)
     assert_int_equal(st.st_nlink, 0);
 }
 
+static void statx_tells(void **state)
+{
+    struct statx sx;
+    struct stat st;
+    mqd_t q;
+
+    (void)state;
+    q = create(0, 1);
+    put(q, "x", 0);
+    ok(fstat(q, &st));
+    ok(statx(q, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx));
+    assert_int_equal(sx.stx_mode, S_IFREG | 0600);
+    assert_int_equal(sx.stx_size, 80);
+    assert_int_equal(sx.stx_ino, st.st_ino);
+    assert_int_equal(sx.stx_mtime.tv_sec, st.st_mtim.tv_sec);
+    assert_int_equal(sx.stx_mtime.tv_nsec, st.st_mtim.tv_nsec);
+    assert_true(llabs(sx.stx_mtime.tv_sec - time(NULL)) < 600);
+    ok(statx(AT_FDCWD, "/dev/null", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx));
+    assert_true(S_ISCHR(sx.stx_mode));
+}
+
 static void fchmod_changes(void **state)
 {
     struct stat st;
@@ -432,6 +453,7 @@ int group_file(void)
         SAYS("unix(7): ... with its access mode", passed_read_only),
         SAYS("execve(2): a descriptor without close-on-exec stays open", survives_exec),
         SAYS("mq_overview(7): on Linux a descriptor is a file descriptor: fstat", fstat_tells),
+        SAYS("statx(2): AT_EMPTY_PATH: what fstat tells", statx_tells),
         SAYS("Linux: fchmod changes the queue's mode", fchmod_changes),
         SAYS("mq_overview(7): read gives QSIZE, NOTIFY, SIGNO, NOTIFY_PID", read_shows_the_state),
         SAYS("read(2): EBADF not open for reading", read_needs_access),

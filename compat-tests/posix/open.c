@@ -370,6 +370,17 @@ static void races(void **state)
     }
 }
 
+static void as_many_as_descriptors(void **state)
+{
+    long most = sysconf(_SC_MQ_OPEN_MAX);
+
+    (void)state;
+    create(0, 1);
+    assert_true(most == -1 || most >= 8); /* _POSIX_MQ_OPEN_MAX */
+    for (int i = 1; i < (most == -1 || most > 500 ? 500 : most); i++)
+        reopen(O_RDWR);
+}
+
 int group_open(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +411,8 @@ int group_open(void)
         SAYS("mq_open(3): one free descriptor is enough, to open and to use a queue",
              last_descriptor),
         SAYS("Linux: descriptors can be large numbers", high_descriptor),
+        SAYS("sysconf(3): MQ_OPEN_MAX: as many open queues; -1: no such limit",
+             as_many_as_descriptors),
         SAYS("POSIX: a process may open a queue many times", many),
         SAYS("POSIX: the check for existence and the creation are atomic", races),
     };
