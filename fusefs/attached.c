@@ -15,6 +15,7 @@
 
 #include "engine.h"
 #include "names.h"
+#include "polled.h"
 #include "repair.h"
 #include "segment.h"
 #include "sys.h"
@@ -55,6 +56,7 @@ static struct attached *adopt(struct mqxi_queue *q)
         return NULL;
     a->queue = q;
     a->users = 1;
+    a->fifo = -1;
     for (int d = 0; d < DIRECTIONS; d++) {
         a->waiting[d].watch.attached = a;
         a->waiting[d].watch.direction = d;
@@ -106,6 +108,7 @@ static void detach(struct attached *a)
 {
     for (int d = 0; d < DIRECTIONS; d++)
         bridge_drop(&a->waiting[d].watch);
+    polled_unwatch(a);
     mqxi_queue_put(a->queue);
     free(a);
 }

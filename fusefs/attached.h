@@ -24,6 +24,7 @@ struct waiting {
 struct attached {
     struct mqxi_queue *queue;
     struct waiting waiting[DIRECTIONS];
+    int fifo;       /* polled.c: a descriptor of its FIFO, or -1 */
     unsigned users; /* references; 0: idle, and detached a moment later */
     uint64_t idle_since_ms;
     struct attached *next;     /* in the table by inode number */

@@ -34,6 +34,8 @@ enum state {
 
 struct file {
     struct attached *attached;
+    struct remote *remote; /* once it was used by ioctl or polled; else NULL */
+    int flags;             /* of open(2) */
     enum state state;
     struct mqxi_taken taken; /* HELD */
     uint8_t *copy;
@@ -45,13 +47,14 @@ struct file {
 
 static struct file *files;
 
-struct file *file_open(struct attached *a)
+struct file *file_open(struct attached *a, int flags)
 {
     struct file *f = calloc(1, sizeof(*f));
 
     if (!f)
         return NULL;
     f->attached = a;
+    f->flags = flags;
     f->next = files;
     if (files)
         files->previous = f;
@@ -83,6 +86,8 @@ void file_close(struct file *f)
 {
     if (f->state == HELD)
         give_back(f);
+    if (f->remote)
+        remote_close(f->remote);
     *(f->previous ? &f->previous->next : &files) = f->next;
     if (f->next)
         f->next->previous = f->previous;
@@ -95,6 +100,28 @@ void file_close_all(void)
 {
     while (files)
         file_close(files);
+}
+
+struct remote *file_remote(struct file *f)
+{
+    if (!f->remote)
+        f->remote = remote_open(f->attached, f->flags);
+    return f->remote;
+}
+
+bool file_is_read(const struct file *f)
+{
+    return f->state != NOTHING;
+}
+
+bool file_is_remote(const struct file *f)
+{
+    return f->remote;
+}
+
+struct attached *file_attached(const struct file *f)
+{
+    return f->attached;
 }
 
 static int make_copy(struct file *f)
@@ -179,9 +206,6 @@ static bool attempt_read(struct parked *p)
     return true;
 }
 
-/* The message of a sync queue is sent; its writer goes on when it is on disk. */
-static void wait_for_disk(const struct parked *writer, uint32_t slot, uint64_t key);
-
 static bool attempt_write(struct parked *p)
 {
     struct mqxi_queue *q = p->attached->queue;
@@ -200,7 +224,7 @@ static bool attempt_write(struct parked *p)
     }
     parked_due(p->attached, FOR_MESSAGE);
     if (sync)
-        wait_for_disk(p, slot, key);
+        file_wait_for_disk(p, slot, key);
     else
         fuse_reply_write(p->request, p->len);
     return true;
@@ -255,19 +279,22 @@ static bool attempt_disk(struct parked *p)
     if (failed) {
         mqxi_durable_rescan(q->uid); /* for the next message: perhaps it can be mirrored by then */
         fuse_reply_err(p->request, EIO);
+    } else if (p->control) {
+        fuse_reply_ioctl(p->request, 0, NULL, 0);
     } else {
         fuse_reply_write(p->request, p->len);
     }
     return true;
 }
 
-static void wait_for_disk(const struct parked *writer, uint32_t slot, uint64_t key)
+void file_wait_for_disk(const struct parked *writer, uint32_t slot, uint64_t key)
 {
     uint32_t seen = mqxi_event_read(attached_event(writer->attached, FOR_DISK));
     struct parked p = *writer, *kept;
 
     p.direction = FOR_DISK;
     p.attempt = attempt_disk;
+    p.discard = discard;
     p.data = NULL;
     p.slot = slot;
     p.key = key;

@@ -15,16 +15,19 @@
 
 #include "attached.h"
 #include "bridge.h"
+#include "doorbell.h"
 #include "file.h"
 #include "mqxfs.h"
 #include "node.h"
 #include "parked.h"
+#include "polled.h"
+#include "registered.h"
 #include "sys.h"
 
 #define TICK_MS 1000
 #define BATCH   64 /* requests read before parked ones get their turn */
 
-enum { KERNEL, EVENTS, SIGNALS, SOURCES };
+enum { KERNEL, EVENTS, CHANGES, SIGNALS, SOURCES };
 
 static void ending_signals(sigset_t *set)
 {
@@ -73,7 +76,7 @@ static int timeout(uint64_t next_tick)
 {
     uint64_t now = now_ms();
 
-    if (parked_count() == 0 && !attached_idle())
+    if (parked_count() == 0 && !attached_idle() && !remote_any())
         return -1;
     return next_tick <= now ? 0 : (int)(next_tick - now);
 }
@@ -83,6 +86,7 @@ static void tick(uint64_t *next)
     if (now_ms() < *next)
         return;
     *next = now_ms() + TICK_MS;
+    remote_tick();
     parked_tick();
     attached_sweep();
 }
@@ -112,6 +116,8 @@ static int run(struct fuse_session *session, struct pollfd *source)
         }
         if (source[EVENTS].revents)
             bridge_collect(parked_fired);
+        if (source[CHANGES].revents)
+            polled_collect();
         tick(&next_tick);
         if (source[KERNEL].revents || parked_is_due())
             r = serve_kernel(session, &buffer);
@@ -132,15 +138,19 @@ int loop_run(struct fuse_session *session)
     ending_signals(&set);
     source[KERNEL].fd = fuse_session_fd(session);
     source[EVENTS].fd = bridge_start();
+    source[CHANGES].fd = polled_start();
     source[SIGNALS].fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    r = source[SIGNALS].fd < 0  ? -errno
-        : source[EVENTS].fd < 0 ? source[EVENTS].fd
-                                : mqxi_sys_fcntl(source[KERNEL].fd, F_SETFL, O_NONBLOCK | O_RDWR);
+    r = source[SIGNALS].fd < 0   ? -errno
+        : source[EVENTS].fd < 0  ? source[EVENTS].fd
+        : source[CHANGES].fd < 0 ? source[CHANGES].fd
+                                 : mqxi_sys_fcntl(source[KERNEL].fd, F_SETFL, O_NONBLOCK | O_RDWR);
     if (r >= 0) {
         attached_repair_all();
         r = run(session, source);
     }
     parked_refuse_all(ENOTCONN); /* not EINTR, after which they would only ask again */
     file_close_all();            /* gives held messages back */
+    registered_end();
+    doorbell_end();
     return r;
 }

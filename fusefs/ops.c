@@ -4,6 +4,7 @@
  * owner, group and mode that are reported here.
  */
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -16,6 +17,8 @@
 #include "mqxfs.h"
 #include "names.h"
 #include "node.h"
+#include "polled.h"
+#include "registered.h"
 #include "segment.h"
 #include "thread.h"
 
@@ -255,13 +258,14 @@ static int open_attached(struct attached *a, struct fuse_file_info *fi)
 
     if (r < 0)
         return r;
-    f = file_open(a);
+    f = file_open(a, fi->flags);
     if (!f)
         return -ENOMEM;
     fi->fh = (uintptr_t)f;
     fi->direct_io = 1;
-    fi->noflush =
-        1; /* descriptors that are dup'd flush several times: it is the last that counts */
+    /* Which descriptor is closed first matters to libmqx alone (op_flush), whose mark this is.  A
+     * flush waits for the kernel's lock, which a blocked write holds. */
+    fi->noflush = !(fi->flags & O_NOFOLLOW);
     return 0;
 }
 
@@ -398,6 +402,46 @@ static void op_write(fuse_req_t request, fuse_ino_t ino, const char *data, size_
                !(fi->flags & O_NONBLOCK));
 }
 
+/* --- libmqx in other users' processes -----------------------------------------------------------
+ */
+
+static void op_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned command, void *unused,
+                     struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+                     size_t out_size)
+{
+    struct remote *r = flags & FUSE_IOCTL_DIR || ino == FUSE_ROOT_ID ? NULL
+                       : _IOC_TYPE(command) == 'q'                   ? file_remote(file_of(fi))
+                                                                     : NULL;
+
+    (void)unused;
+    if (!r)
+        fuse_reply_err(request, _IOC_TYPE(command) == 'q' ? ENOMEM : ENOTTY);
+    else
+        remote_control(r, request, command, in, in_size, out_size);
+}
+
+static void op_poll(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi,
+                    struct fuse_pollhandle *handle)
+{
+    struct remote *r = file_remote(file_of(fi));
+
+    (void)ino;
+    if (r) {
+        polled_ask(r, request, handle, file_is_read(file_of(fi)) ? POLLIN | POLLRDNORM : 0);
+        return;
+    }
+    fuse_pollhandle_destroy(handle);
+    fuse_reply_err(request, ENOMEM);
+}
+
+static void op_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    if (file_is_remote(file_of(fi)))
+        registered_closed(file_attached(file_of(fi)), fuse_req_ctx(request));
+    fuse_reply_err(request, 0);
+}
+
 /* cp and cat try this first; with an error that makes them use read and write. */
 static void op_copy_file_range(fuse_req_t request, fuse_ino_t in, off_t in_offset,
                                struct fuse_file_info *in_fi, fuse_ino_t out, off_t out_offset,
@@ -458,6 +502,9 @@ const struct fuse_lowlevel_ops mqxfs_ops = {
     .read = op_read,
     .write = op_write,
     .copy_file_range = op_copy_file_range,
+    .ioctl = op_ioctl,
+    .poll = op_poll,
+    .flush = op_flush,
     .release = op_release,
     .unlink = op_unlink,
     .mkdir = op_mkdir,

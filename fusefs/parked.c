@@ -60,8 +60,16 @@ void parked_add(struct parked *p, uint32_t seen)
     append(p);
     if (alone)
         arm(p->attached, p->direction, seen);
+    if (!p->request)
+        return;
     /* Last: were the request interrupted already, libfuse would call it here, and p be gone. */
     fuse_req_interrupt_func(p->request, interrupted, p);
+}
+
+void parked_remove(struct parked *p)
+{
+    take_out(p);
+    p->discard(p);
 }
 
 /* Tries a request and forgets it if it was answered; its interrupt function goes with the
@@ -70,8 +78,7 @@ static bool settle(struct parked *p)
 {
     if (!p->attempt(p))
         return false;
-    take_out(p);
-    p->discard(p);
+    parked_remove(p);
     return true;
 }
 
@@ -81,10 +88,14 @@ void parked_serve(struct attached *a, enum direction direction)
     _Atomic uint32_t *event = attached_event(a, direction);
     struct parked *next;
     uint32_t seen = mqxi_event_read(event);
+    bool told = false;
 
-    for (struct parked *p = w->first; p; p = next) {
+    /* Who is told to try himself gets his chance before anybody behind him: his trying makes this
+     * due again, and else the next tick. */
+    for (struct parked *p = w->first; p && !told; p = next) {
         seen = direction == FOR_DISK ? seen : mqxi_event_read(event);
         next = p->next;
+        told = !p->request;
         if (!settle(p) && direction != FOR_DISK)
             break;
     }
@@ -94,7 +105,7 @@ void parked_serve(struct attached *a, enum direction direction)
     }
     bridge_rest(&w->watch);
     /* A wake-up was spent on us and nobody here wants it any more: to the next sleeper. */
-    if (w->woken && atomic_load(event) & MQXI_EVENT_SLEEPERS)
+    if (w->woken && !told && atomic_load(event) & MQXI_EVENT_SLEEPERS)
         mqxi_event_wake(event, false);
 }
 
@@ -169,9 +180,9 @@ static void refuse(struct attached *a)
 {
     for (int d = 0; d < DIRECTIONS; d++)
         for (struct parked *p; (p = a->waiting[d].first);) {
-            take_out(p);
-            fuse_reply_err(p->request, refusal);
-            p->discard(p);
+            if (p->request)
+                fuse_reply_err(p->request, refusal);
+            parked_remove(p);
         }
 }
 

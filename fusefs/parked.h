@@ -9,12 +9,12 @@
 
 struct file;
 
-/* A read or write that may have to wait. */
+/* A read or write that may have to wait; or a process that waits elsewhere (doorbell.c). */
 struct parked {
     struct parked *next, *previous;
     struct attached *attached;
     enum direction direction;
-    fuse_req_t request;
+    fuse_req_t request; /* NULL: it will try itself, when it was told to */
     /* Try to answer it.  False: it must wait (on); true: it was answered, or lives on elsewhere. */
     bool (*attempt)(struct parked *p);
     void (*discard)(struct parked *p); /* free it and what belongs to it */
@@ -23,6 +23,7 @@ struct parked {
     off_t offset;
     size_t size;
     /* A write: the message; and where it went, when only the disk is waited for. */
+    bool control; /* by ioctl: the answer has no count */
     void *data;
     uint32_t len, slot;
     uint64_t key;
@@ -37,6 +38,9 @@ struct parked {
  * already: who tries again after EINTR would send it twice.
  */
 void parked_add(struct parked *p, uint32_t seen);
+
+/* Forget it, unanswered. */
+void parked_remove(struct parked *p);
 
 /* Something happened that requests may wait for: they are tried at the next parked_serve_due. */
 void parked_due(struct attached *a, enum direction direction);

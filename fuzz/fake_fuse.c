@@ -87,6 +87,28 @@ int fuse_reply_statfs(fuse_req_t r, const struct statvfs *fs)
     return answer(r, 0);
 }
 
+int fuse_reply_ioctl(fuse_req_t r, int result, const void *data, size_t bytes)
+{
+    (void)result;
+    return fuse_reply_buf(r, data, bytes);
+}
+
+int fuse_reply_poll(fuse_req_t r, unsigned events)
+{
+    r->bytes = events;
+    return answer(r, 0);
+}
+
+int fuse_lowlevel_notify_poll(struct fuse_pollhandle *handle)
+{
+    return handle ? 0 : -EINVAL;
+}
+
+void fuse_pollhandle_destroy(struct fuse_pollhandle *handle)
+{
+    free(handle);
+}
+
 const struct fuse_ctx *fuse_req_ctx(fuse_req_t r)
 {
     return &r->caller;

@@ -78,10 +78,10 @@ int mqxi_delivery_copy(struct mqxi_delivery *d, const struct sigevent *event)
     d->value = event->sigev_value;
     d->function = NULL;
     d->with_attr = false;
-    if (d->kind != SIGEV_THREAD)
+    if (d->kind != SIGEV_THREAD && d->kind != MQXI_SIGEV_CALL)
         return 0;
     d->function = event->sigev_notify_function;
-    if (!event->sigev_notify_attributes)
+    if (d->kind == MQXI_SIGEV_CALL || !event->sigev_notify_attributes)
         return 0;
     d->with_attr = true;
     return copy_attr(&d->attr, (const pthread_attr_t *)event->sigev_notify_attributes);
@@ -98,6 +98,8 @@ void mqxi_deliver_signal(const struct mqxi_delivery *d, struct mqxi_sender by)
 {
     siginfo_t info;
 
+    if (d->kind == MQXI_SIGEV_CALL)
+        ((mqxi_notified *)(void (*)(void))d->function)(d->value, by);
     if (d->kind != SIGEV_SIGNAL || d->signo == 0) /* 0: registers, and is never heard of */
         return;
     memset(&info, 0, sizeof(info));

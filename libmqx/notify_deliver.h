@@ -7,9 +7,14 @@
 
 #include "engine.h"
 
+/* A further kind, for mqxfs: call sigev_notify_function, which has this type, at once, from
+ * whatever thread it is that delivers. */
+#define MQXI_SIGEV_CALL 0x6d71
+typedef void mqxi_notified(union sigval value, struct mqxi_sender by);
+
 /* A struct sigevent, copied: the caller's and its attributes may be gone by then. */
 struct mqxi_delivery {
-    int kind; /* SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD */
+    int kind; /* SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, MQXI_SIGEV_CALL */
     int signo;
     union sigval value;
     void (*function)(union sigval);
@@ -22,7 +27,7 @@ int mqxi_delivery_copy(struct mqxi_delivery *d, const struct sigevent *event);
 /* It is no longer needed. */
 void mqxi_delivery_drop(struct mqxi_delivery *d);
 
-/* SIGEV_SIGNAL: send it to this process.  Async-signal-safe. */
+/* SIGEV_SIGNAL: send it to this process.  Async-signal-safe.  MQXI_SIGEV_CALL: call. */
 void mqxi_deliver_signal(const struct mqxi_delivery *d, struct mqxi_sender by);
 /* SIGEV_THREAD: run the function in a new thread of this name. */
 void mqxi_deliver_thread(const struct mqxi_delivery *d, const char *name);

@@ -1,0 +1,19 @@
+/* Processes that make requests. */
+#ifndef MQXFS_CALLER_H
+#define MQXFS_CALLER_H
+
+#include <stdbool.h>
+
+#include "engine.h"
+#include "mqxfs.h"
+#include "protocol.h"
+
+/* Whose request this is, as a sender: the kernel names the thread and its file system user id; the
+ * process and the real user id, as the caller says them, where that is the same, or else as /proc
+ * does. */
+struct mqxi_sender caller_identify(const struct fuse_ctx *ctx, struct mqxi_remote_caller says);
+
+/* Is there no such thread any more?  (0: one that we cannot see.) */
+bool caller_is_dead(pid_t tid);
+
+#endif
