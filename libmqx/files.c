@@ -19,6 +19,7 @@
 #include "engine.h"
 #include "names.h"
 #include "notify.h"
+#include "remote.h"
 #include "segment.h"
 #include "sets.h"
 #include "sys.h"
@@ -89,6 +90,8 @@ static int adopt(int fd)
     struct mqxi_queue *q;
     int flags = mqxi_sys_fcntl(fd, F_GETFL, 0), r;
 
+    if (flags >= 0 && mqxi_remote_adopt(fd) == 0)
+        return 0;
     /* O_RDWR keeps out the ends of most programs' pipes before anything is looked for. */
     if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || mqxi_sys_stat(fd, "", &st) < 0 ||
         !S_ISFIFO(st.mode))
@@ -164,7 +167,19 @@ static int known(int fd, struct mqxi_queue **q, unsigned *access)
 {
     int r = mqxi_handle_get(fd, q, access);
 
-    return r == 0 && !mqxi_file_still(fd, *q) ? -EBADF : r;
+    return (r == 0 && !mqxi_file_still(fd, *q)) || (r == -EREMOTE && !mqxi_remote_still(fd))
+               ? -EBADF
+               : r;
+}
+
+/* Does it stand for another user's queue? */
+static bool is_remote(int fd)
+{
+    struct mqxi_queue *q;
+    unsigned access;
+
+    return mqxi_handle_position(fd) >= 0 && mqxi_handle_get(fd, &q, &access) == -EREMOTE &&
+           mqxi_remote_still(fd);
 }
 
 /* --- closing ------------------------------------------------------------------------------------
@@ -197,6 +212,8 @@ void mqxi_file_closing(int fd)
         clear = true;
     }
     mqxi_op_leave(token);
+    if (r == -EREMOTE)
+        mqxi_remote_closing(fd);
     if (clear || r == -EREMOTE)
         mqxi_handle_clear(fd);
 }
@@ -218,13 +235,17 @@ void mqxi_file_duplicated(int from, int to)
     unsigned token, access;
     struct mqxi_queue *q;
     bool set = false;
+    int r;
 
     mqxi_file_closing(to);
     mqxi_set_duplicated(from, to);
     if (mqxi_handle_position(from) < 0)
         return;
     token = mqxi_op_enter();
-    if (mqxi_handle_get(from, &q, &access) == 0 && !borrowed(q) && mqxi_queue_get(q))
+    r = mqxi_handle_get(from, &q, &access);
+    if (r == -EREMOTE)
+        mqxi_handle_set_remote(to, access);
+    if (r == 0 && !borrowed(q) && mqxi_queue_get(q))
         set = true;
     if (set && mqxi_handle_set(to, q, access) < 0)
         mqxi_queue_put(q); /* no memory: found when it is used */
@@ -240,6 +261,8 @@ int mqxi_file_getfl(int fd, int flags)
     struct mqxi_queue *q;
     int r;
 
+    if (flags >= 0 && is_remote(fd))
+        return flags & (O_ACCMODE | O_NONBLOCK);
     if (flags < 0 || (flags & O_ACCMODE) != O_RDWR ||
         (mqxi_handle_position(fd) < 0 && !(flags & (O_APPEND | O_NOATIME))))
         return flags;
@@ -262,6 +285,8 @@ int mqxi_file_setfl(int fd, int flags)
     struct mqxi_queue *q;
     int now, r;
 
+    if (is_remote(fd))
+        return flags & O_DIRECT ? -EINVAL : flags & O_NONBLOCK;
     token = mqxi_op_enter();
     r = mqxi_file_queue(fd, &q, &access);
     if (r == 0 && !mqxi_file_still(fd, q))
@@ -289,6 +314,10 @@ int mqxi_file_stat(int fd, struct stat *st)
     struct mqxi_queue *q;
     int r;
 
+    if (S_ISREG(st->st_mode) && is_remote(fd)) {
+        st->st_size = FILE_SIZE;
+        return 1;
+    }
     if (!S_ISFIFO(st->st_mode))
         return 0;
     token = mqxi_op_enter();
@@ -346,10 +375,20 @@ int mqxi_file_chmod(int fd, mode_t mode)
 }
 
 /* The line that the kernel's mqueue filesystem shows (mq_overview(7)). */
-static size_t describe(struct mqxi_queue *q, char *line, size_t size)
+static size_t describe(uint64_t bytes, char *line, size_t size)
 {
     return (size_t)snprintf(line, size, "QSIZE:%-10lu NOTIFY:%-5d SIGNO:%-5d NOTIFY_PID:%-6d\n",
-                            (unsigned long)mqxi_bytes(q), 0, 0, 0);
+                            (unsigned long)bytes, 0, 0, 0);
+}
+
+static int describe_remote(int fd, char *line, size_t size, size_t *n)
+{
+    struct mqxi_remote_state state;
+    int r = mqxi_remote_state(fd, &state);
+
+    if (r == 0)
+        *n = describe(state.bytes, line, size);
+    return r;
 }
 
 /* Spread over the pieces: how much of it they take. */
@@ -381,8 +420,10 @@ int mqxi_file_read(int fd, const struct iovec *to, int n, const off_t *offset, s
     token = mqxi_op_enter();
     r = known(fd, &q, &access);
     if (r == 0)
-        size = describe(q, line, sizeof(line));
+        size = describe(mqxi_bytes(q), line, sizeof(line));
     mqxi_op_leave(token);
+    if (r == -EREMOTE)
+        r = describe_remote(fd, line, sizeof(line), &size);
     if (r < 0)
         return MQXI_NOT_OURS;
     if (at < 0)
@@ -411,9 +452,10 @@ static unsigned usable(int fd, bool *ours)
         r = known(fd, &q, &access);
         mqxi_op_leave(token);
     }
-    *ours = *ours || r == 0;
-    if (r == 0)
+    if (r == 0 || r == -EREMOTE) {
+        *ours = true;
         return access;
+    }
     flags = mqxi_sys_fcntl(fd, F_GETFL, 0);
     return flags < 0 ? 0
                      : ((flags & O_ACCMODE) == O_WRONLY ? 0 : MQXI_READ) |
@@ -453,7 +495,7 @@ int mqxi_file_seek(int fd, off_t offset, int whence, off_t *now)
     token = mqxi_op_enter();
     r = known(fd, &q, &access);
     mqxi_op_leave(token);
-    if (r < 0)
+    if (r < 0 && r != -EREMOTE)
         return MQXI_NOT_OURS;
     if (whence != SEEK_SET && whence != SEEK_CUR && whence != SEEK_END)
         return -EINVAL;

@@ -16,6 +16,7 @@
 #include "kernel_limits.h"
 #include "names.h"
 #include "posix.h"
+#include "remote.h"
 #include "segment.h"
 #include "sys.h"
 #include "thread.h"
@@ -215,7 +216,7 @@ static bool exists(const char *name)
 }
 
 /* The queue with this name, as mq_open may have it; creates it where that was asked for, and then
- * *fd is its descriptor. */
+ * *fd is its descriptor.  Another user's: *out is NULL, and *fd stands for it already. */
 static int find_queue(const struct opening *o, struct mqxi_queue **out, int *fd)
 {
     bool creating = o->oflag & O_CREAT, exclusive = creating && o->oflag & O_EXCL;
@@ -235,6 +236,11 @@ static int find_queue(const struct opening *o, struct mqxi_queue **out, int *fd)
         if (r == 0)
             mqxi_queue_put(*out);
         return -EINVAL;
+    }
+    if (r == -EACCES) {
+        *out = NULL;
+        r = *fd = mqxi_remote_open(o->name, o->oflag);
+        return r < 0 ? r : 0;
     }
     if (r < 0)
         return r;
@@ -271,8 +277,12 @@ static int open_queue(struct opening *o)
     for (int i = 0; i < OPEN_ATTEMPTS; i++) {
         fd = -1;
         r = find_queue(o, &q, &fd);
+        if (r == -ESTALE)
+            continue;
         if (r < 0)
             return r;
+        if (!q)
+            return fd;
         if (fd < 0)
             fd = open_descriptor(q, o->oflag);
         atomic_store(&q->blocking, !(o->oflag & O_NONBLOCK));

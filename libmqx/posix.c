@@ -11,6 +11,7 @@
 #include "guard.h"
 #include "notify.h"
 #include "posix.h"
+#include "remote.h"
 #include "repair.h"
 #include "signals.h"
 #include "sys.h"
@@ -338,6 +339,14 @@ int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
     r = mqxi_handle_get(fd, &t.q, &access);
     if (__builtin_expect(r < 0, 0))
         r = mqxi_file_queue(fd, &t.q, &access);
+    if (__builtin_expect(r == -EREMOTE, 0)) {
+        mqxi_op_leave(t.token);
+        r = !(access & MQXI_WRITE)    ? -EBADF
+            : nowhere(msg) && len > 0 ? -EFAULT
+                                      : mqxi_remote_send(fd, msg, len, prio, deadline);
+        end_cancellable(type);
+        return (int)mqxi_result(r);
+    }
     if (r == 0 && !(access & MQXI_WRITE))
         r = -EBADF;
     else if (r == 0 && len > t.q->layout.msgsize)
@@ -385,6 +394,14 @@ ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
     r = mqxi_handle_get(fd, &t.q, &access);
     if (__builtin_expect(r < 0, 0))
         r = mqxi_file_queue(fd, &t.q, &access);
+    if (__builtin_expect(r == -EREMOTE, 0)) {
+        mqxi_op_leave(t.token);
+        r = !(access & MQXI_READ) ? -EBADF
+            : nowhere(buffer)     ? -EFAULT
+                                  : mqxi_remote_receive(fd, buffer, len, prio, deadline);
+        end_cancellable(type);
+        return mqxi_result(r);
+    }
     if (r == 0 && !(access & MQXI_READ))
         r = -EBADF;
     else if (r == 0 && len < t.q->layout.msgsize)
@@ -411,6 +428,20 @@ ssize_t mqx_receive(mqd_t fd, char *buffer, size_t len, unsigned *prio)
 }
 
 /* --- attributes ------------------------------------------------------------------------------- */
+
+static int remote_attr(int fd, int *flags, struct mq_attr *attr)
+{
+    struct mqxi_remote_state state;
+    int r = mqxi_remote_state(fd, &state);
+
+    *flags = mqxi_sys_fcntl(fd, F_GETFL, 0);
+    if (r == 0 && attr)
+        *attr = (struct mq_attr){.mq_flags = *flags & O_NONBLOCK,
+                                 .mq_maxmsg = state.maxmsg,
+                                 .mq_msgsize = state.msgsize,
+                                 .mq_curmsgs = state.curmsgs};
+    return *flags < 0 ? *flags : r;
+}
 
 /* Set (change) and read what was before, in the kernel as here one operation. */
 static int exchange_attr(int fd, const struct mq_attr *change, struct mq_attr *before)
@@ -439,6 +470,8 @@ static int exchange_attr(int fd, const struct mq_attr *change, struct mq_attr *b
                                    .mq_msgsize = q->layout.msgsize,
                                    .mq_curmsgs = mqxi_count(q)};
     mqxi_op_leave(token);
+    if (r == -EREMOTE)
+        r = remote_attr(fd, &flags, before);
     if (r == 0 && change)
         r = mqxi_sys_fcntl(fd, F_SETFL, (flags & ~O_NONBLOCK) | (int)wanted);
     return r;
@@ -484,6 +517,8 @@ int mqx_notify(mqd_t fd, const struct sigevent *notification)
     if (r == 0) {
         r = mqxi_notify_register(q, notification);
         mqxi_queue_put(q);
+    } else if (r == -EREMOTE) {
+        r = mqxi_remote_notify(fd, notification);
     }
     return (int)mqxi_result(r);
 }
