@@ -74,7 +74,9 @@ int end(void **state);   /* after it: close what it opened, unlink its names */
     X(notify)                                                                                      \
     X(notify_when)                                                                                 \
     X(notify_end)                                                                                  \
-    X(notify_thread)
+    X(notify_thread)                                                                               \
+    X(users)                                                                                       \
+    X(users_use)
 #define GROUP(name) int group_##name(void);
 GROUPS(GROUP)
 #undef GROUP
