@@ -76,7 +76,9 @@ int end(void **state);   /* after it: close what it opened, unlink its names */
     X(notify_end)                                                                                  \
     X(notify_thread)                                                                               \
     X(users)                                                                                       \
-    X(users_use)
+    X(users_use)                                                                                   \
+    X(users_wait)                                                                                  \
+    X(users_notify)
 #define GROUP(name) int group_##name(void);
 GROUPS(GROUP)
 #undef GROUP
