@@ -42,8 +42,8 @@ int fail(const char *command, const char *queue, int error)
                             "there is such a queue already; remove it with 'mqx unlink %s'", bare);
     case EACCES:
         return fail_because(command, queue,
-                            "you may not: only the queue's own user reaches its memory; others "
-                            "use its file where mqxfs is mounted");
+                            "you may not: its mode, owner and group do not let you, or mqxfs is "
+                            "not mounted, through which others than its own user use it");
     case EBADMSG:
         return fail_because(command, queue,
                             "its segment is damaged, or of another version of mqx; "

@@ -15,6 +15,7 @@
 #include "guard.h"
 #include "handles.h"
 #include "mqx.h"
+#include "remote.h"
 #include "repair.h"
 #include "thread.h"
 #include "wait.h"
@@ -94,15 +95,36 @@ static int recv_failed(const char *name, uint32_t received, int error)
     return EXIT_NOT_NOW;
 }
 
+/* Where messages come from. */
+struct source {
+    const char *name;
+    struct mqxi_queue *q; /* NULL: another user's, by its descriptor */
+    mqd_t mq;
+    size_t msgsize;
+};
+
+static int take_remote(const struct source *s, const struct timespec *deadline, char *data,
+                       struct mqxi_taken *taken)
+{
+    ssize_t n = mqxi_remote_take(s->mq, data, s->msgsize, &taken->prio, deadline, &taken->key);
+
+    taken->len = n < 0 ? 0 : (uint32_t)n;
+    return n < 0 ? (int)n : 0;
+}
+
 /*
  * As mqx_timedreceive, except that the message is not consumed yet: taken and
  * in data, and given back by others should this process die.
  */
-static int take(struct mqxi_queue *q, const struct timespec *deadline, bool wait, char *data,
+static int take(const struct source *s, const struct timespec *deadline, bool wait, char *data,
                 struct mqxi_taken *taken)
 {
-    _Atomic uint32_t *event = &q->header->recv_event;
+    struct mqxi_queue *q = s->q;
+    _Atomic uint32_t *event;
 
+    if (!q)
+        return take_remote(s, deadline, data, taken);
+    event = &q->header->recv_event;
     for (;;) {
         unsigned token = mqxi_op_enter();
         int r = mqxi_take(q, taken);
@@ -138,21 +160,22 @@ static bool print(const struct order *order, const char *data, const struct mqxi
 }
 
 /* Only what was printed is consumed; else it is back in its old place. */
-static int settle(struct mqxi_queue *q, const char *name, const struct mqxi_taken *taken,
-                  bool printed)
+static int settle(const struct source *s, const struct mqxi_taken *taken, bool printed)
 {
     int error = errno; /* of standard output */
     unsigned token = mqxi_op_enter();
-    int r = printed ? mqxi_take_commit(q, taken) : mqxi_take_abort(q, taken);
+    int r = s->q ? (printed ? mqxi_take_commit(s->q, taken) : mqxi_take_abort(s->q, taken)) : 0;
 
     mqxi_op_leave(token);
+    if (!s->q && printed) /* else it goes back when we end */
+        r = mqxi_remote_accept(s->mq, taken->key);
     if (!printed)
-        return fail_because("recv", name, "cannot write to standard output: %s; the message %s",
+        return fail_because("recv", s->name, "cannot write to standard output: %s; the message %s",
                             strerror(error), r == 0 ? "is back in the queue" : "is lost");
-    return r < 0 ? fail("recv", name, -r) : EXIT_DONE;
+    return r < 0 ? fail("recv", s->name, -r) : EXIT_DONE;
 }
 
-static int receive(struct mqxi_queue *q, const char *name, const struct order *order, char *data)
+static int receive(const struct source *s, const struct order *order, char *data)
 {
     struct timespec deadline = {0};
     int status = EXIT_DONE;
@@ -161,45 +184,50 @@ static int receive(struct mqxi_queue *q, const char *name, const struct order *o
         deadline = arg_deadline("recv", order->timeout);
     for (uint32_t i = 0; i < order->count && status == EXIT_DONE; i++) {
         struct mqxi_taken taken;
-        int r = take(q, order->timeout ? &deadline : NULL, !order->nonblock, data, &taken);
+        int r = take(s, order->timeout ? &deadline : NULL, !order->nonblock, data, &taken);
 
         status =
-            r < 0 ? recv_failed(name, i, -r) : settle(q, name, &taken, print(order, data, &taken));
+            r < 0 ? recv_failed(s->name, i, -r) : settle(s, &taken, print(order, data, &taken));
     }
     return status;
 }
 
 /* The queue behind a descriptor; as long as that is open, which it stays. */
-static struct mqxi_queue *queue_of(mqd_t mq)
+static int find_source(mqd_t mq, struct source *s)
 {
     unsigned access, token = mqxi_op_enter();
-    struct mqxi_queue *q;
-    int r = mqxi_handle_get(mq, &q, &access);
+    int r = mqxi_handle_get(mq, &s->q, &access);
+    struct mq_attr attr;
 
     mqxi_op_leave(token);
-    errno = -r;
-    return r < 0 ? NULL : q;
+    s->mq = mq;
+    if (r == -EREMOTE)
+        s->q = NULL;
+    else if (r < 0)
+        return r;
+    if (mqx_getattr(mq, &attr) < 0)
+        return -errno;
+    s->msgsize = (size_t)attr.mq_msgsize;
+    return 0;
 }
 
 int cmd_recv(int argc, char **argv)
 {
     struct order order = {.count = 1};
-    const char *name = parse(argc, argv, &order);
-    struct mqxi_queue *q = NULL;
+    struct source s = {.name = parse(argc, argv, &order)};
     char *data;
     mqd_t mq;
     int status;
 
     signal(SIGPIPE, SIG_IGN); /* to live on and give the message back */
-    mq = mqx_open(name, O_RDONLY);
-    if (mq != (mqd_t)-1)
-        q = queue_of(mq);
-    if (!q)
-        return fail("recv", name, errno);
-    data = malloc(q->layout.msgsize);
+    mq = mqx_open(s.name, O_RDONLY | (order.nonblock ? O_NONBLOCK : 0));
+    status = mq == (mqd_t)-1 ? -errno : find_source(mq, &s);
+    if (status < 0)
+        return fail("recv", s.name, -status);
+    data = malloc(s.msgsize);
     if (!data)
-        return fail("recv", name, ENOMEM);
-    status = receive(q, name, &order, data);
+        return fail("recv", s.name, ENOMEM);
+    status = receive(&s, &order, data);
     free(data);
     return status;
 }

@@ -10,6 +10,7 @@ struct fuse_req {
     bool answered;
     bool refuse; /* the answer comes too late: the kernel has given the request up */
     bool interrupted;
+    bool control; /* the test's: an ioctl */
     int error;   /* the answer: 0, or a positive errno */
     size_t room; /* of a reader: what is more than that is an error of mqxfs */
     size_t bytes;

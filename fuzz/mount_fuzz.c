@@ -20,6 +20,7 @@
 #include "names.h"
 #include "node.h"
 #include "parked.h"
+#include "polled.h"
 #include "target.h"
 #include "thread.h"
 
@@ -155,13 +156,20 @@ static void close_file(struct run *run, struct open_file *f)
     f->info.fh = 0;
 }
 
+/* Of an ioctl that makes no sense, or not now. */
+static bool is_refusal(int e)
+{
+    return e == -ENOTTY || e == -EINVAL || e == -ESTALE || e == -ENOENT || e == -EBADF ||
+           e == -EBUSY || e == -EACCES;
+}
+
 static void check_transfer(struct fuse_req *r)
 {
     int e = -r->error;
 
     damage_must(damage_may(e, -EAGAIN) || e == -EINTR || e == -ENOSPC || e == -EMSGSIZE ||
-                    e == -ENOTCONN,
-                "read or write", e);
+                    e == -ENOTCONN || (r->control && is_refusal(e)),
+                "read, write or ioctl", e);
     free(r);
 }
 
@@ -174,26 +182,71 @@ static void collect_answers(struct run *run)
         }
 }
 
-static void transfer(struct run *run, const struct damage_record *d, bool write)
+/* A request that may have to wait, to an open file; or NULL. */
+static struct fuse_req *request_to(struct run *run, const struct open_file *f,
+                                   const struct damage_record *d)
 {
-    struct open_file *f = &run->file[d->region % FILES];
-    struct fuse_file_info info = f->info;
     int i = 0;
 
     while (i < WAITING && run->waiting[i])
         i++;
     if (!f->info.fh || i == WAITING)
-        return;
+        return NULL;
     run->waiting[i] = malloc(sizeof(struct fuse_req));
     damage_must(run->waiting[i] != NULL, "memory", 0);
     *run->waiting[i] = fake_request();
     run->waiting[i]->refuse = d->region & 32;
+    return run->waiting[i];
+}
+
+static void transfer(struct run *run, const struct damage_record *d, bool write)
+{
+    const struct open_file *f = &run->file[d->region % FILES];
+    struct fuse_file_info info = f->info;
+    struct fuse_req *r = request_to(run, f, d);
+
+    if (!r)
+        return;
     info.flags |= d->region & 64 ? O_NONBLOCK : 0;
     if (write)
-        mqxfs_ops.write(run->waiting[i], f->node, bytes, d->value % 10000, 0, &info);
+        mqxfs_ops.write(r, f->node, bytes, d->value % 10000, 0, &info);
     else
-        mqxfs_ops.read(run->waiting[i], f->node, run->waiting[i]->room = d->value % 10000,
-                       d->offset % 3 ? 0 : d->offset, &info);
+        mqxfs_ops.read(r, f->node, r->room = d->value % 10000, d->offset % 3 ? 0 : d->offset,
+                       &info);
+}
+
+/* An ioctl, such as libmqx's in other users' processes; but from somebody who means no good. */
+static void control(struct run *run, const struct damage_record *d)
+{
+    static uint64_t word[sizeof(struct mqxi_remote_stage) / 8];
+    const struct open_file *f = &run->file[d->region % FILES];
+    struct fuse_file_info info = f->info;
+    size_t size = d->offset % 4 ? d->offset % 64 * 8 : d->offset / 4 % sizeof(word);
+    unsigned number = MQXI_STATE + d->value % 10;
+    struct fuse_req *r = request_to(run, f, d);
+
+    if (!r)
+        return;
+    r->control = true;
+    /* Small numbers now and then: lengths, tickets and priorities that are right. */
+    for (size_t i = 0; i < 8; i++)
+        word[i] = d->value >> 4 << 32 >> (d->region & 24) | (d->offset >> i) % 16;
+    if (number == MQXI_RECEIVE)
+        size = sizeof(struct mqxi_remote_receive);
+    r->room = size;
+    mqxfs_ops.ioctl(r, f->node, MQXI_ASK(number, size), NULL, &info, 0, word, size, size);
+}
+
+static void poll_it(struct run *run, const struct damage_record *d)
+{
+    struct open_file *f = &run->file[d->region % FILES];
+    struct fuse_req r = fake_request();
+
+    if (!f->info.fh)
+        return;
+    mqxfs_ops.poll(&r, f->node, &f->info, d->value % 2 ? malloc(8) : NULL);
+    damage_must(answered(&r, "poll") == 0, "poll", r.error);
+    polled_collect();
 }
 
 static void attributes(const struct damage_record *d)
@@ -300,6 +353,7 @@ static void operate(struct run *run, const struct damage_record *d)
         list();
         break;
     case 10:
+        remote_tick();
         parked_tick();
         attached_sweep();
         break;
@@ -315,6 +369,14 @@ static void operate(struct run *run, const struct damage_record *d)
             truncate_it(run, d->value);
         else if (d->region == 78)
             unlink_it();
+        break;
+    case 14:
+        if (d->region & 128)
+            control(run, d);
+        else if (d->region & 64)
+            poll_it(run, d);
+        else
+            use_directly(run, d);
         break;
     default:
         use_directly(run, d);
@@ -334,6 +396,7 @@ static void begin(struct run *run, struct damage_input *in)
     if (!begun) {
         mqxfs_ops.init(NULL, &connection);
         damage_must(bridge_start() >= 0, "bridge", errno);
+        damage_must(polled_start() >= 0, "polled", errno);
         begun = true;
     }
     damage_make_bell();

@@ -118,6 +118,7 @@ struct call {
     char *buffer;
     size_t len;
     unsigned prio, *prio_out;
+    uint64_t *ticket; /* or NULL: accept it at once */
     bool staged;
 };
 
@@ -183,6 +184,11 @@ static int fetch(struct call *c, uint64_t ticket, size_t at, size_t len)
     return 0;
 }
 
+int mqxi_remote_accept(int fd, uint64_t ticket)
+{
+    return mqxi_remote_ask(fd, MQXI_TELL(MQXI_ACCEPT, sizeof(ticket)), &ticket);
+}
+
 static ssize_t attempt_receive(struct call *c)
 {
     struct mqxi_remote_receive in = {0}; /* all of it is shown to mqxfs */
@@ -199,8 +205,10 @@ static ssize_t attempt_receive(struct call *c)
     memcpy(c->buffer, in.data, n);
     r = fetch(c, in.ticket, n, in.len);
     /* Until here it goes back when we die. */
-    if (r == 0)
-        r = mqxi_remote_ask(c->fd, MQXI_TELL(MQXI_ACCEPT, sizeof(in.ticket)), &in.ticket);
+    if (r == 0 && c->ticket)
+        *c->ticket = in.ticket;
+    else if (r == 0)
+        r = mqxi_remote_accept(c->fd, in.ticket);
     if (r == 0 && c->prio_out)
         *c->prio_out = in.prio;
     return r < 0 ? r : (ssize_t)in.len;
@@ -257,44 +265,50 @@ static int sleep_on(struct call *c, const struct mqxi_bell_word *w, uint32_t see
     return r;
 }
 
-static ssize_t wait_for(struct call *c)
+/* Does the caller want to wait?  Only the kernel knows: others may share the descriptor. */
+static int may_wait(const struct call *c)
 {
-    for (;;) {
-        uint64_t mask = mqxi_signals_hold();
-        struct mqxi_bell_word w;
-        uint32_t seen = 0;
-        bool interrupted;
-        ssize_t r;
+    int flags = mqxi_sys_fcntl(c->fd, F_GETFL, 0);
 
-        announce(c, &w, &seen);
-        r = c->attempt(c);
-        interrupted = mqxi_signals_release(mask);
-        if (r != -EAGAIN)
-            return r;
-        r = interrupted ? -EINTR : sleep_on(c, &w, seen);
-        if (r < 0) {
-            withdraw(c);
-            return r;
-        }
-    }
+    return flags < 0 ? -EBADF : flags & O_NONBLOCK ? -EAGAIN : 0;
+}
+
+/* An attempt, after which the bell is rung, if w is given.  A signal that comes meanwhile must not
+ * be slept through, and asking mqxfs takes long: *interrupted, one came. */
+static ssize_t attempt(struct call *c, struct mqxi_bell_word *w, uint32_t *seen, bool *interrupted)
+{
+    uint64_t mask = mqxi_signals_hold();
+    ssize_t r;
+
+    if (w)
+        announce(c, w, seen);
+    r = c->attempt(c);
+    *interrupted = mqxi_signals_release(mask);
+    return r;
 }
 
 static ssize_t call(struct call *c)
 {
+    struct mqxi_bell_word w;
+    uint32_t seen = 0;
+    bool interrupted;
     ssize_t r;
-    int flags;
 
     if (!mqxi_remote_still(c->fd))
         return -EBADF;
-    r = c->attempt(c);
+    r = attempt(c, NULL, NULL, &interrupted);
     if (r != -EAGAIN)
         return r;
-    flags = mqxi_sys_fcntl(c->fd, F_GETFL, 0);
-    if (flags >= 0 && !(flags & O_NONBLOCK))
-        return wait_for(c);
-    if (c->staged)
+    for (r = may_wait(c); r == 0; r = interrupted ? -EINTR : sleep_on(c, &w, seen)) {
+        if (interrupted)
+            continue;
+        r = attempt(c, &w, &seen, &interrupted);
+        if (r != -EAGAIN)
+            return r;
+    }
+    if (r != -EAGAIN || c->staged)
         withdraw(c);
-    return flags < 0 ? -EBADF : -EAGAIN;
+    return r;
 }
 
 int mqxi_remote_send(int fd, const char *msg, size_t len, unsigned prio,
@@ -311,8 +325,8 @@ int mqxi_remote_send(int fd, const char *msg, size_t len, unsigned prio,
     return len > UINT32_MAX ? -EMSGSIZE : (int)call(&c);
 }
 
-ssize_t mqxi_remote_receive(int fd, char *buffer, size_t len, unsigned *prio,
-                            const struct timespec *deadline)
+ssize_t mqxi_remote_take(int fd, char *buffer, size_t len, unsigned *prio,
+                         const struct timespec *deadline, uint64_t *ticket)
 {
     struct call c = {.attempt = attempt_receive,
                      .fd = fd,
@@ -320,7 +334,14 @@ ssize_t mqxi_remote_receive(int fd, char *buffer, size_t len, unsigned *prio,
                      .deadline = deadline,
                      .buffer = buffer,
                      .len = len,
-                     .prio_out = prio};
+                     .prio_out = prio,
+                     .ticket = ticket};
 
     return call(&c);
+}
+
+ssize_t mqxi_remote_receive(int fd, char *buffer, size_t len, unsigned *prio,
+                            const struct timespec *deadline)
+{
+    return mqxi_remote_take(fd, buffer, len, prio, deadline, NULL);
 }

@@ -79,6 +79,133 @@ blocked_across_users() {
     is "got" direct "$(cat got)"
 }
 
+# libmqx goes through the mount by itself where it may not map the queue.
+library_finds_the_mount() {
+    as 1501 touch "$m/q" "$m/drop"
+    as 1501 chmod 666 "$m/q"
+    as 1501 chmod 622 "$m/drop"
+    as 1502 mqx send -p 5 q important || no "cannot send"
+    as 1503 mqx send q later || no "a third user cannot send"
+    is "received by another" important "$(as 1502 mqx recv q)"
+    is "received by the owner" later "$(as 1501 mqx recv q)"
+    as 1502 mqx send drop x || no "cannot send to 0622"
+    fails "you may not" as 1502 mqx recv drop
+    grep -q belongs err && no "it spoke of mqxfs, which is mounted: $(cat err)"
+    is "who sent it" x "$(MQX_MOUNT=/nowhere as 1501 mqx recv drop)"
+    MQX_MOUNT=$m as 1502 mqx send q there || no "cannot send through \$MQX_MOUNT"
+    is "the files that others own" "" "$(find "$MQX_DIR" -user 1502 -o -user 1503)"
+}
+
+says_that_there_is_no_mount() {
+    as 1501 touch "$m/q"
+    as 1501 chmod 666 "$m/q"
+    unmount_it
+    fails "you may not" as 1502 mqx send q x
+    is "lines that speak of mqxfs" 1 "$(grep -c "queue /q belongs to user 1501.*run 'mqxfs MOUNTPOINT'" err)"
+    as 1501 mqx send q mine || no "its owner cannot send"
+}
+
+# A mount of another directory has a queue of the same name.
+takes_the_right_mount() {
+    mkdir m2 && mkdir -m 1777 "$MQX_DIR.2"
+    as 1501 touch "$m/q"
+    as 1501 chmod 666 "$m/q"
+    MQX_DIR=$MQX_DIR.2 mqxfs m2 || no "no second mount"
+    as 1501 sh -c "umask 0; touch m2/q"
+    as 1502 mqx send q first || no "cannot send"
+    is "in the first" first "$(as 1501 mqx recv q)"
+    is "in the second" "0" "$(stat -c %s m2/q)"
+    unmount_it
+    fails "you may not" as 1502 mqx send q x
+    MQX_MOUNT=$PWD/m2 fails "you may not" as 1502 mqx send q x
+    is "in the second, still" "0" "$(stat -c %s m2/q)"
+    umount m2 || no "umount failed"
+}
+
+# It comes back when who has it is killed, or mqxfs is.
+survives_mqxfs() {
+    local receiver
+    as 1501 touch "$m/q"
+    as 1501 chmod 666 "$m/q"
+    background setpriv --reuid=1502 --regid=1502 --clear-groups mqx recv q >got 2>recv.err
+    receiver=$!
+    await "it to sleep" grep -q futex "/proc/$receiver/wchan"
+    kill -KILL $fs && { wait $fs; } 2>/dev/null
+    wait $receiver && no "it received something: $(cat got)"
+    mount_it
+    grep -qv "unmounting it" mqxfs.err || : >mqxfs.err
+    as 1502 mqx send q again || no "cannot send any more"
+    is "after it" again "$(as 1502 mqx recv q)"
+}
+
+# Takes a message as libmqx does, prints it, and does not say that it arrived.  (The requests are
+# those of libmqx/protocol.h.)
+hand_over() { # file, perl to be executed afterwards
+    background setpriv --reuid=1502 --regid=1502 --clear-groups perl -e '
+        $| = 1;
+        open(F, "+<", $ARGV[0]) || die;
+        $b = pack("QLLx1000", 0, 1 << 20, 0);
+        ioctl(F, 3 << 30 | 1016 << 16 | 0x7163, $b) || die "$!";
+        ($ticket, $n, undef, $text) = unpack("QLLa*", $b);
+        eval $ARGV[1];
+        print substr($text, 0, $n), "\n";
+        sleep 600' "$1" "$2" >held
+    holder=$!
+    await "the message" test -s held
+}
+
+comes_back() {
+    chmod 777 .
+    as 1501 touch "$m/q"
+    as 1501 chmod 666 "$m/q"
+    as 1501 mqx send q precious
+    hand_over "$m/q" ""
+    is "handed over" precious "$(cat held)"
+    fails "it is empty" mqx recv --nonblock q
+    kill -KILL $holder && { wait $holder; } 2>/dev/null
+    is "came back from the dead" precious "$(timeout 60 mqx recv q)"
+    # Now somebody else has the file open, too.
+    as 1501 mqx send q precious
+    : >held
+    hand_over "$m/q" 'if (!fork()) { alarm 100; sleep 100 }'
+    kill -KILL $holder && { wait $holder; } 2>/dev/null
+    is "came back, though the file is open" precious "$(timeout 60 mqx recv q)"
+    # Only who has it accepts it.
+    as 1501 mqx send q precious
+    : >held
+    hand_over "$m/q" 'if (!fork()) { $r = ioctl(F, 1 << 30 | 8 << 16 | 0x7165, pack("Q", $ticket));
+        open(P, ">", "accepted"); print P $r ? "yes" : "no"; close P; alarm 100; sleep 100 }'
+    await "an answer" test -s accepted
+    is "may another accept it?" no "$(cat accepted)"
+    kill -KILL $holder && { wait $holder; } 2>/dev/null
+    is "it is there" precious "$(timeout 60 mqx recv q)"
+}
+
+# Requests of all numbers and sizes, with anything in them.
+answers_nonsense() {
+    local seed=${SEED:-$RANDOM}
+    as 1501 touch "$m/q" "$m/read"
+    as 1501 chmod 666 "$m/q"
+    as 1501 chmod 644 "$m/read"
+    as 1502 perl -e '
+        srand $ARGV[0];
+        open(F, "+<", $ARGV[1]) || die;
+        open(R, "<", $ARGV[2]) || die;
+        for (1 .. 20000) {
+            $size = rand(4) < 1 ? int(rand(16384)) : int(rand(130)) * 8;
+            $b = join("", map { pack("L", rand(2) < 1 ? int(rand(40)) : int(rand(1 << 32))) } 0 .. 9);
+            $b .= "\0" x 16384;
+            $n = 0x60 + int(rand(12));
+            substr($b, 32, 4) = pack("L", 0); # the number of a signal, which it would get
+            ioctl(rand(8) < 1 ? R : F, (1 + int(rand(3))) << 30 | $size << 16 | 0x7100 | $n, $b);
+        }' "$seed" "$m/q" "$m/read" || no "perl failed (SEED=$seed)"
+    is "a queue that may only be read" 0 "$(stat -c %s "$m/read")"
+    as 1501 sh -c "echo well >$m/other"
+    is "another queue" well "$(as 1501 mqx recv other)"
+    as 1501 mqx unlink q
+    as 1501 mqx unlink read
+}
+
 # What lies where segments are, and is none of his.
 is_not_led_astray() {
     echo precious >file
@@ -120,6 +247,12 @@ try "mode 0600 keeps others out" keeps_others_out
 try "read and write apart" lets_in_by_mode
 try "by group" lets_in_by_group
 try "a reader of one user, a sender of another" blocked_across_users
+try "libmqx goes through the mount by itself" library_finds_the_mount
+try "without a mount, it says so" says_that_there_is_no_mount
+try "a mount of other queues is not taken for it" takes_the_right_mount
+try "a message that did not arrive comes back" comes_back
+try "nonsense is answered" answers_nonsense
+try "mqxfs dies under who waits, and comes back" survives_mqxfs
 try "what is no segment" is_not_led_astray
 try "an ordinary user's own mount" mounts_for_himself
 finish
