@@ -210,7 +210,7 @@ static void receive_one(void)
 
 static void receiver_first(void **state)
 {
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 9};
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
     pid_t pid;
     mqd_t q;
@@ -218,7 +218,7 @@ static void receiver_first(void **state)
     (void)state;
     owner_creates(0666, 5, 32);
     q = reopen(O_RDWR);
-    ok(sigaction(SIGUSR1, &action, NULL));
+    ok(sigaction(SIGRTMIN + 9, &action, NULL));
     ok(mq_notify(q, &event));
     pid = spawn_as(&other, receive_one);
     await_blocked(pid);
