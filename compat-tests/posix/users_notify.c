@@ -1,6 +1,7 @@
 /* mq_notify on another user's queue. */
 #include "users.h"
 
+#include <pthread.h>
 #include <signal.h>
 
 static siginfo_t last;
@@ -44,6 +45,27 @@ static void send_it(void)
     must(mq_send(open_it(), "x", 1, 0) == 0);
 }
 
+static void *send_in_thread(void *unused)
+{
+    send_it();
+    return unused;
+}
+
+static void send_it_from_a_thread(void)
+{
+    pthread_t thread;
+
+    must(pthread_create(&thread, NULL, send_in_thread, NULL) == 0);
+    must(pthread_join(thread, NULL) == 0);
+}
+
+/* With another real user id. */
+static void send_it_with_rights(void)
+{
+    must(setresuid(third.uid, other.uid, other.uid) == 0);
+    send_it();
+}
+
 static void register_and_tell(void)
 {
     mqd_t q = open_it();
@@ -59,16 +81,36 @@ static void register_and_tell(void)
     must(shared->signals == 1); /* once */
 }
 
-static void notifies(const struct user *registered, const struct user *sender)
+static void notifies_of(const struct user *registered, const struct user *sender, uid_t real,
+                        void (*send)(void))
 {
     pid_t pid;
 
     owner_creates(0666, 5, 32);
-    shared->number[1] = (long)sender->uid;
+    shared->number[1] = (long)real;
     pid = spawn_as(registered, register_and_tell);
     await(shared->ready);
-    as(sender, send_it);
+    as(sender, send);
     assert_int_equal(reap(pid), 0);
+}
+
+static void notifies(const struct user *registered, const struct user *sender)
+{
+    notifies_of(registered, sender, sender->uid, send_it);
+}
+
+static void of_a_thread(void **state)
+{
+    (void)state;
+    notifies_of(&owner, &other, other.uid, send_it_from_a_thread);
+}
+
+static const struct user root; /* all zero */
+
+static void of_real_user(void **state)
+{
+    (void)state;
+    notifies_of(&owner, &root, third.uid, send_it_with_rights);
 }
 
 static void owner_notifies(void **state)
@@ -281,6 +323,8 @@ int group_users_notify(void)
         SAYS("mq_notify(3): the owner is notified, with another user as sender", owner_is_notified),
         SAYS("mq_notify(3): one user is notified of another's message in a third's queue",
              third_notifies),
+        SAYS("sigaction(2): si_pid is the process, whichever of its threads sent", of_a_thread),
+        SAYS("sigaction(2): si_uid is the sender's real user id", of_real_user),
         SAYS("mq_notify(3): another user is notified of his own message, each time anew", oneself),
         EACH_END("another user's on the owner's queue", held_by_other),
         EACH_END("the owner's", held_by_owner),
