@@ -53,14 +53,19 @@ static uint64_t dev_of(const struct statx *sx)
     return (uint64_t)sx->stx_dev_major << 32 | sx->stx_dev_minor;
 }
 
-bool mqxi_remote_still(int fd)
+uint64_t mqxi_remote_is(int fd)
 {
     struct statx sx;
 
     if (stat_quietly(fd, "", &sx) == 0 && S_ISREG(sx.stx_mode) && is_trusted(dev_of(&sx)))
-        return true;
+        return sx.stx_ino;
     mqxi_handle_clear(fd);
-    return false;
+    return 0;
+}
+
+bool mqxi_remote_still(int fd)
+{
+    return mqxi_remote_is(fd) != 0;
 }
 
 int mqxi_remote_ask(int fd, unsigned long request, void *arg)

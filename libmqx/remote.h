@@ -21,6 +21,8 @@ int mqxi_remote_open(const char *name, int oflag);
 int mqxi_remote_adopt(int fd);
 /* Does fd, which is known as such a one, still stand for a queue?  If not, that is noted. */
 bool mqxi_remote_still(int fd);
+/* The same; for which queue: the inode number of its segment, or 0. */
+uint64_t mqxi_remote_is(int fd);
 
 /* As mq_timedsend and mq_timedreceive; return -errno.  To be called with deferred cancellation, and
  * with arguments that were checked but for what the queue decides. */

@@ -117,6 +117,7 @@ struct call {
     const char *msg;
     char *buffer;
     size_t len;
+    uint64_t queue; /* fd may be another's, once another thread has closed it */
     unsigned prio, *prio_out;
     uint64_t *ticket; /* or NULL: accept it at once */
     bool staged;
@@ -294,7 +295,8 @@ static ssize_t call(struct call *c)
     bool interrupted;
     ssize_t r;
 
-    if (!mqxi_remote_still(c->fd))
+    c->queue = mqxi_remote_is(c->fd);
+    if (c->queue == 0)
         return -EBADF;
     r = attempt(c, NULL, NULL, &interrupted);
     if (r != -EAGAIN)
@@ -302,6 +304,8 @@ static ssize_t call(struct call *c)
     for (r = may_wait(c); r == 0; r = interrupted ? -EINTR : sleep_on(c, &w, seen)) {
         if (interrupted)
             continue;
+        if (mqxi_remote_is(c->fd) != c->queue)
+            return -EBADF;
         r = attempt(c, &w, &seen, &interrupted);
         if (r != -EAGAIN)
             return r;

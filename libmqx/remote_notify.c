@@ -35,15 +35,6 @@ struct waiting {
 
 static struct waiting *_Atomic all;
 
-static uint64_t queue_of(int fd)
-{
-    struct statx sx;
-
-    return MQXI_SYS(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &sx) < 0
-               ? 0
-               : sx.stx_ino;
-}
-
 static void *wait_for(void *arg)
 {
     struct waiting *w = arg;
@@ -87,7 +78,7 @@ static struct waiting *new_waiting(int fd, const struct sigevent *event)
         return NULL;
     }
     w->pid = (uint32_t)MQXI_SYS(SYS_getpid);
-    atomic_init(&w->queue, queue_of(fd));
+    atomic_init(&w->queue, mqxi_remote_is(fd));
     prctl(PR_GET_NAME, w->name);
     return w;
 }
@@ -125,7 +116,7 @@ static void remove_registration(int fd)
 
     ask(fd, &n);
     if (atomic_load(&all)) /* whoever was notified before that knows by now */
-        end_waiting(queue_of(fd));
+        end_waiting(mqxi_remote_is(fd));
 }
 
 static int add_thread(int fd, const struct sigevent *event)
