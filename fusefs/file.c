@@ -25,6 +25,7 @@
 
 #define LOOK_MS 900u   /* how often to look for mqxd: at each tick */
 #define DEAD_MS 30000u /* without mqxd for so long, a writer to a sync queue gives up */
+#define DISK_MS 1000u  /* so long the disk may take before a signal ends the wait for it */
 
 enum state {
     NOTHING,  /* no message yet */
@@ -263,7 +264,8 @@ static bool attempt_disk(struct parked *p)
     const struct mqxi_queue *q = p->attached->queue;
     uint64_t now = now_ms();
     bool settled = mqxi_durable_settled(q, p->slot, p->key);
-    bool failed = atomic_load(&q->dead) || (!settled && mqxi_durable_refused(q));
+    bool failed = atomic_load(&q->dead) || (!settled && mqxi_durable_refused(q)) ||
+                  (!settled && p->interrupted && now - p->began_ms > DISK_MS);
 
     if (!failed && !settled) {
         if (now - p->looked_ms < LOOK_MS)
@@ -298,10 +300,11 @@ void file_wait_for_disk(const struct parked *writer, uint32_t slot, uint64_t key
     p.data = NULL;
     p.slot = slot;
     p.key = key;
-    p.looked_ms = p.alive_ms = now_ms();
+    p.looked_ms = p.alive_ms = p.began_ms = now_ms();
+    p.interrupted = fuse_req_interrupted(p.request);
     if (attempt_disk(&p))
         return;
-    kept = fuse_req_interrupted(p.request) ? NULL : malloc(sizeof(*kept));
+    kept = malloc(sizeof(*kept));
     if (!kept) {
         fuse_reply_err(p.request, EIO); /* sent, but not known to be on disk */
         return;

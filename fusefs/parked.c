@@ -48,8 +48,12 @@ static void interrupted(fuse_req_t request, void *arg)
 {
     struct parked *p = arg;
 
+    if (p->direction == FOR_DISK) {
+        p->interrupted = true;
+        return;
+    }
     take_out(p);
-    fuse_reply_err(request, p->direction == FOR_DISK ? EIO : EINTR);
+    fuse_reply_err(request, EINTR);
     p->discard(p);
 }
 
@@ -62,7 +66,8 @@ void parked_add(struct parked *p, uint32_t seen)
         arm(p->attached, p->direction, seen);
     if (!p->request)
         return;
-    /* Last: were the request interrupted already, libfuse would call it here, and p be gone. */
+    /* Last: were the request interrupted already, libfuse would call it here, and p might be gone.
+     */
     fuse_req_interrupt_func(p->request, interrupted, p);
 }
 

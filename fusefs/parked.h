@@ -28,14 +28,17 @@ struct parked {
     uint32_t len, slot;
     uint64_t key;
     uint64_t looked_ms, alive_ms; /* when mqxd was looked for, and found, last */
+    uint64_t began_ms;            /* the wait for the disk */
+    bool interrupted;             /* in it, by a signal */
 };
 
 /*
  * Park it (allocated by the caller, freed by discard), behind those who wait
  * already.  seen: the event word's count before the attempt that failed.
  * Look for fuse_req_interrupted before.  One that is interrupted later is
- * answered at once: EINTR, but EIO for FOR_DISK, whose message is sent
- * already: who tries again after EINTR would send it twice.
+ * answered at once: EINTR.  But FOR_DISK, whose message is sent already, only
+ * says so to its attempt: most signals (a shell's SIGCHLD) end no call, and who
+ * tries again after EINTR would send it twice.
  */
 void parked_add(struct parked *p, uint32_t seen);
 
