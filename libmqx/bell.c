@@ -43,6 +43,7 @@
 #include "segment.h"
 #include "spare.h"
 #include "sys.h"
+#include "thread.h"
 
 #define BOTH  (MQXI_CAN_RECEIVE | MQXI_CAN_SEND)
 #define TRIES 100 /* others change the queue all the time, and show that */
@@ -87,6 +88,22 @@ static int own_descriptor(const struct mqxi_queue *q)
     return fd;
 }
 
+/* Away from the lowest numbers: another thread that polls one that was just closed would be woken to
+ * look at our description there, and say that it is ready. */
+static int move_up(int fd)
+{
+    const int high = 512;
+    int moved;
+
+    if (MQXI_ONLY_THREAD || fd < 0 || fd >= high)
+        return fd;
+    moved = mqxi_sys_fcntl(fd, F_DUPFD_CLOEXEC, high);
+    if (moved < 0)
+        return fd;
+    mqxi_sys_close(fd);
+    return moved;
+}
+
 /* A description of our own: the others are the program's. */
 static int open_fifo(const struct mqxi_queue *q, int access)
 {
@@ -94,12 +111,12 @@ static int open_fifo(const struct mqxi_queue *q, int access)
     int fd = mqxi_segment_fifo(q, path), own;
 
     if (fd == 0)
-        fd = open_checked(q, path, access | O_NOFOLLOW);
+        fd = move_up(open_checked(q, path, access | O_NOFOLLOW));
     if (fd != -ENOENT && fd != -ESTALE)
         return fd;
     own = own_descriptor(q); /* the path is gone: unlinked */
     snprintf(path, sizeof(path), "/proc/self/fd/%d", own);
-    return own < 0 ? fd : open_checked(q, path, access);
+    return own < 0 ? fd : move_up(open_checked(q, path, access));
 }
 
 unsigned mqxi_bell_shown(int fd)

@@ -18,13 +18,6 @@
 #include "thread.h"
 #include "wait.h"
 
-#ifdef __GLIBC__
-#include <sys/single_threaded.h>
-#define ONLY_THREAD __libc_single_threaded
-#else
-#define ONLY_THREAD 0
-#endif
-
 /* --- send and receive ------------------------------------------------------------------------- */
 
 /*
@@ -205,7 +198,7 @@ static ssize_t wait_for(struct transfer *t)
 
     for (;;) {
         uint64_t longest, mask = mqxi_signals_hold();
-        bool rang = ONLY_THREAD && mqxi_alarm_rang(&alarm);
+        bool rang = MQXI_ONLY_THREAD && mqxi_alarm_rang(&alarm);
         ssize_t r = look_up(t, &longest);
         bool interrupted = mqxi_signals_release(mask) || rang;
 
@@ -299,7 +292,7 @@ static inline int begin_cancellable(void)
 {
     int type = PTHREAD_CANCEL_DEFERRED;
 
-    if (!ONLY_THREAD) {
+    if (!MQXI_ONLY_THREAD) {
         pthread_testcancel();
         pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
     }

@@ -8,6 +8,14 @@
 
 #include "queue.h"
 
+/* Does this process have but one thread?  (musl does not tell.) */
+#ifdef __GLIBC__
+#include <sys/single_threaded.h>
+#define MQXI_ONLY_THREAD __libc_single_threaded
+#else
+#define MQXI_ONLY_THREAD 0
+#endif
+
 /* A thread's note (thread.c). */
 struct mqxi_note {
     _Alignas(64) _Atomic uint64_t thread; /* 0: free; taken by a thread with compare-and-swap */
