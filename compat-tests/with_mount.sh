@@ -21,7 +21,7 @@ until mountpoint -q "$mount" && [ -n "$(stat -c %i "$mount" 2>/dev/null)" ]; do
 done
 "$@"
 status=$?
-umount "$mount" || umount -l "$mount"
+umount "$mount" 2>/dev/null || umount -l "$mount" # busy: what the command left running has it
 wait $mqxfs || {
     echo "mqxfs ended with $?" >&2
     status=1

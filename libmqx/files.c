@@ -335,6 +335,11 @@ int mqxi_file_stat(int fd, struct stat *st)
     return r == 0;
 }
 
+static struct timespec time_in(struct statx_timestamp t)
+{
+    return (struct timespec){t.tv_sec, (long)t.tv_nsec};
+}
+
 static struct statx_timestamp timestamp_of(struct timespec t)
 {
     return (struct statx_timestamp){.tv_sec = t.tv_sec, .tv_nsec = (uint32_t)t.tv_nsec};
@@ -342,7 +347,10 @@ static struct statx_timestamp timestamp_of(struct timespec t)
 
 int mqxi_file_statx(int fd, struct statx *st)
 {
-    struct stat now = {.st_mode = st->stx_mode};
+    struct stat now = {.st_mode = st->stx_mode,
+                       .st_atim = time_in(st->stx_atime),
+                       .st_mtim = time_in(st->stx_mtime),
+                       .st_ctim = time_in(st->stx_ctime)};
 
     if (!mqxi_file_stat(fd, &now))
         return 0;
