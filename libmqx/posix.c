@@ -316,6 +316,31 @@ static int check_deadline(const struct timespec *deadline)
                : 0;
 }
 
+/* Another user's queue: outside the engine, since mqxfs may take its time. */
+static __attribute__((noinline)) int send_remote(const struct transfer *t, unsigned access,
+                                                 size_t len, unsigned prio, int type)
+{
+    int r = !(access & MQXI_WRITE) ? -EBADF : nowhere(t->msg) && len > 0 ? -EFAULT : 0;
+
+    mqxi_op_leave(t->token);
+    if (r == 0)
+        r = mqxi_remote_send(t->fd, t->msg, len, prio, t->deadline);
+    end_cancellable(type);
+    return r;
+}
+
+static __attribute__((noinline)) ssize_t receive_remote(const struct transfer *t, unsigned access,
+                                                        size_t len, int type)
+{
+    ssize_t r = !(access & MQXI_READ) ? -EBADF : nowhere(t->buffer) ? -EFAULT : 0;
+
+    mqxi_op_leave(t->token);
+    if (r == 0)
+        r = mqxi_remote_receive(t->fd, t->buffer, len, t->prio_out, t->deadline);
+    end_cancellable(type);
+    return r;
+}
+
 int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
                   const struct timespec *deadline)
 {
@@ -330,15 +355,12 @@ int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
     type = begin_cancellable();
     t.token = mqxi_op_enter();
     r = mqxi_handle_get(fd, &t.q, &access);
-    if (__builtin_expect(r < 0, 0))
+    if (__builtin_expect(r < 0, 0)) {
         r = mqxi_file_queue(fd, &t.q, &access);
-    if (__builtin_expect(r == -EREMOTE, 0)) {
-        mqxi_op_leave(t.token);
-        r = !(access & MQXI_WRITE)    ? -EBADF
-            : nowhere(msg) && len > 0 ? -EFAULT
-                                      : mqxi_remote_send(fd, msg, len, prio, deadline);
-        end_cancellable(type);
-        return (int)mqxi_result(r);
+        if (r == -EREMOTE) {
+            t = (struct transfer){.deadline = deadline, .fd = fd, .token = t.token, .msg = msg};
+            return (int)mqxi_result(send_remote(&t, access, len, prio, type));
+        }
     }
     if (r == 0 && !(access & MQXI_WRITE))
         r = -EBADF;
@@ -385,15 +407,14 @@ ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
     type = begin_cancellable();
     t.token = mqxi_op_enter();
     r = mqxi_handle_get(fd, &t.q, &access);
-    if (__builtin_expect(r < 0, 0))
+    if (__builtin_expect(r < 0, 0)) {
         r = mqxi_file_queue(fd, &t.q, &access);
-    if (__builtin_expect(r == -EREMOTE, 0)) {
-        mqxi_op_leave(t.token);
-        r = !(access & MQXI_READ) ? -EBADF
-            : nowhere(buffer)     ? -EFAULT
-                                  : mqxi_remote_receive(fd, buffer, len, prio, deadline);
-        end_cancellable(type);
-        return mqxi_result(r);
+        if (r == -EREMOTE) {
+            t = (struct transfer){
+                .deadline = deadline, .fd = fd, .token = t.token, .buffer = buffer};
+            t.prio_out = prio;
+            return mqxi_result(receive_remote(&t, access, len, type));
+        }
     }
     if (r == 0 && !(access & MQXI_READ))
         r = -EBADF;

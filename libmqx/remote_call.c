@@ -310,6 +310,12 @@ static ssize_t call(struct call *c)
         if (r != -EAGAIN)
             return r;
     }
+    if (r == -ETIMEDOUT) { /* what another was told of, who stands still, is there all the same */
+        ssize_t last = attempt(c, NULL, NULL, &interrupted);
+
+        if (last != -EAGAIN)
+            return last;
+    }
     if (r != -EAGAIN || c->staged)
         withdraw(c);
     return r;

@@ -48,7 +48,7 @@ link() { # output libraries...
 }
 
 # Users reach each other's queues through mqxfs.
-mounted=("$root/compat-tests/with_mount.sh") apart='signal\|block'
+mounted=(env BUILD="$BUILD" "$root/compat-tests/with_mount.sh") apart='signal\|block'
 if [ "$(id -u)" != 0 ] || ! (exec 3<>/dev/fuse) 2>/dev/null; then
     mounted=() apart+='\|users.*'
 fi

@@ -78,6 +78,7 @@ int end(void **state);   /* after it: close what it opened, unlink its names */
     X(users)                                                                                       \
     X(users_use)                                                                                   \
     X(users_wait)                                                                                  \
+    X(users_cancel)                                                                                \
     X(users_notify)
 #define GROUP(name) int group_##name(void);
 GROUPS(GROUP)

@@ -345,9 +345,17 @@ int group_users_wait(void)
                   restarts),
         EACH_CALL("who is killed while blocked on another user's queue takes nobody's turn", dies),
         EACH_CALL("the same, where a child has the descriptor, too", dies_sharing),
-        SAYS("pthreads(7): a thread is cancelled that waits for another user's queue", cancelled),
         SAYS("mq_receive(3): threads that wait for another user's queue get one each", threads),
     };
 
     return RUN("users: waiting", tests);
+}
+
+int group_users_cancel(void)
+{
+    const struct CMUnitTest tests[] = {
+        SAYS("pthreads(7): a thread is cancelled that waits for another user's queue", cancelled),
+    };
+
+    return RUN("users: cancelling", tests);
 }
