@@ -34,10 +34,6 @@ static int random_bytes(void *out, size_t len)
     return r == (long)len ? 0 : r < 0 ? (int)r : -EIO;
 }
 
-#ifndef __has_feature
-#define __has_feature(feature) 0 /* gcc says it otherwise */
-#endif
-
 /*
  * The thread sanitizer takes a mapping for new memory if libc's mmap makes it, and for the memory
  * that was there before if a system call does: hence the former here and for struct mqxi_queue,
@@ -47,7 +43,7 @@ static int random_bytes(void *out, size_t len)
  */
 static void *map_file(int fd, size_t size, int prot)
 {
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#if MQXI_THREAD_SANITIZER
     void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (p == MAP_FAILED || MQXI_SYS(SYS_mmap, p, size, prot,

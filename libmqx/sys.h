@@ -21,6 +21,15 @@
 #define RENAME_NOREPLACE 1
 #endif
 
+#ifndef __has_feature
+#define __has_feature(feature) 0 /* gcc says it otherwise */
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#define MQXI_THREAD_SANITIZER 1
+#else
+#define MQXI_THREAD_SANITIZER 0
+#endif
+
 #define MQXI_SYS(...)                                                                              \
     __extension__({                                                                                \
         int saved_ = errno;                                                                        \

@@ -30,11 +30,9 @@
 
 #include "names.h"
 #include "segment.h"
+#include "sys.h"
 
-#ifndef __has_feature
-#define __has_feature(feature) 0 /* gcc says it otherwise */
-#endif
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#if MQXI_THREAD_SANITIZER
 #define DEFERS_SIGNALS 1 /* handlers run later than they would */
 #else
 #define DEFERS_SIGNALS 0
