@@ -227,7 +227,9 @@ run_threads() { # operations-of-each-thread unit-tests...
     try whole tsan-thread-storm 1800 env "$options" \
         LD_PRELOAD="$runtime $tsan/lib/libmqx_preload.so" "$tsan/test/thread_storm" --each "$each"
     [ -x "$tsan/test/posix_compat" ] || return
-    # Not those that need a handler to run at once, which the sanitizer puts off.
+    # Not those that need a handler to run at once, which the sanitizer puts off until the next call
+    # that it knows: in a child that a process with threads forked, where it ignores all calls, for
+    # ever (notify_when: registers_again_elsewhere).
     try cmocka tsan-posix 1800 env "$options" \
         LD_PRELOAD="$runtime $tsan/lib/libmqx_preload.so" "$tsan/test/posix_compat" \
         thread fork cancel close notify notify_end notify_thread poll poll_calls block epoll
