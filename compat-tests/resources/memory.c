@@ -6,6 +6,8 @@
  */
 #include "resources.h"
 
+#include <pthread.h>
+
 static void limit(int resource, rlim_t value)
 {
     struct rlimit r;
@@ -173,6 +175,47 @@ static void small_files(void)
     must_fail(ftruncate(fileno(f), SMALL_FILE + 1), EFBIG, "a file of the program's");
 }
 
+static _Atomic bool creating;
+
+static void *watch_the_limit(void *arg)
+{
+    struct rlimit now;
+
+    while (creating && getrlimit(RLIMIT_FSIZE, &now) == 0)
+        if (now.rlim_cur != SMALL_FILE)
+            *(_Atomic rlim_t *)arg = now.rlim_cur;
+    return NULL;
+}
+
+static void *create_many(void *name)
+{
+    for (int i = 0; i < 100; i++) {
+        mq_close(new_queue(name, 100, 5000));
+        must_work(mq_unlink(name), "mq_unlink");
+    }
+    return NULL;
+}
+
+/* The limit is all threads': none sees it raised, none is killed for another having lowered it. */
+static void small_files_of_threads(void)
+{
+    _Atomic rlim_t seen = SMALL_FILE;
+    pthread_t watcher, threads[4];
+    static char names[4][3] = {"/a", "/b", "/c", "/d"};
+
+    signal(SIGXFSZ, SIG_DFL);
+    limit(RLIMIT_FSIZE, SMALL_FILE);
+    creating = true;
+    must(pthread_create(&watcher, NULL, watch_the_limit, &seen) == 0, "pthread_create");
+    for (int i = 0; i < 4; i++)
+        must(pthread_create(&threads[i], NULL, create_many, names[i]) == 0, "pthread_create");
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    creating = false;
+    pthread_join(watcher, NULL);
+    must(seen == SMALL_FILE, "a thread saw the limit at %lu", (unsigned long)seen);
+}
+
 /* What may not be raised is an error, not the death of the program. */
 static void only_small_files(void)
 {
@@ -264,9 +307,9 @@ static void a_group_without_memory(void)
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(address_space),    CASE(private_data),           CASE(too_large_a_queue),
-        CASE(locked),           CASE(not_to_be_locked),       CASE(small_files),
-        CASE(only_small_files), CASE(a_group_without_memory),
+        CASE(address_space),          CASE(private_data),     CASE(too_large_a_queue),
+        CASE(locked),                 CASE(not_to_be_locked), CASE(small_files),
+        CASE(small_files_of_threads), CASE(only_small_files), CASE(a_group_without_memory),
     };
 
     return run_cases(cases, sizeof(cases) / sizeof(*cases), argc, argv);
