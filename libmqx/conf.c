@@ -73,7 +73,8 @@ static void note_section(struct reading *r, const char *line)
 static char *read_line(char *buffer, int size, void *stream)
 {
     struct reading *r = stream;
-    char *line = fgets(buffer, size, r->file);
+    /* What is wrong is: no need to look further, in what may have no end. */
+    char *line = r->why_line ? NULL : fgets(buffer, size, r->file);
 
     if (!line)
         return NULL;

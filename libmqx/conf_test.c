@@ -169,12 +169,26 @@ static void test_missing(void **state)
     setenv("MQX_CONF", path, 1);
 }
 
+static void test_endless(void **state)
+{
+    struct mqxi_policy p;
+
+    (void)state;
+    setenv("MQX_CONF", "/dev/zero", 1);
+    alarm(60);
+    assert_int_equal(caught(run_policy, "q", &p), -EINVAL);
+    alarm(0);
+    assert_non_null(strstr(said, "/dev/zero:1: the line is longer than"));
+    setenv("MQX_CONF", path, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),      cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_last_one_wins), cmocka_unit_test(test_mqxd),
         cmocka_unit_test(test_mistakes),      cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_endless),
     };
     int fd = mkstemp(path), failed;
 
