@@ -19,6 +19,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "format.h"
@@ -209,25 +210,58 @@ static int registry_open(uint32_t registry, uid_t owner, struct mqxi_stat *st)
     return r < 0 ? r : fd;
 }
 
-int mqxi_client_registry(uid_t owner, uint32_t *registry)
+/* Is it this user's, or can be made so?  -EACCES: another's, or no file, or so on; else what
+ * another name would not help against. */
+static int try_registry(uint32_t registry, uid_t owner)
 {
     struct mqxi_stat st;
+    int fd = registry_open(registry, owner, &st);
 
-    for (uint32_t i = 0; i < MQXI_REGISTRIES; i++) {
-        int fd;
+    if (fd >= 0)
+        mqxi_sys_close(fd);
+    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOSPC || fd == -EDQUOT ||
+        fd == -EROFS || fd == -ENOENT)
+        return fd;
+    return fd >= 0 && st.uid == owner ? 0 : -EACCES;
+}
 
+struct search {
+    uid_t owner;
+    uint32_t registry;
+};
+
+static int belongs(const char *name, void *arg)
+{
+    struct search *s = arg;
+    uint64_t number = strtoull(name, NULL, 10);
+    char path[PATH_MAX];
+    struct mqxi_stat st;
+
+    if (number < MQXI_REGISTRY_ELSE || number > UINT32_MAX ||
+        mqxi_path(MQXI_CLIENTS, name, path) < 0 || mqxi_sys_stat(AT_FDCWD, path, &st) < 0 ||
+        !S_ISREG(st.mode) || st.uid != s->owner)
+        return 0;
+    s->registry = (uint32_t)number;
+    return 1;
+}
+
+int mqxi_client_registry(uid_t owner, uint32_t *registry)
+{
+    struct search s = {.owner = owner};
+    int r = -EACCES;
+
+    for (uint32_t i = 0; r == -EACCES && i < MQXI_REGISTRIES; i++) {
         *registry = i == 0 ? owner : MQXI_REGISTRY_ELSE | (owner * 2654435761u + i);
-        fd = registry_open(*registry, owner, &st);
-        if (fd >= 0)
-            mqxi_sys_close(fd);
-        if (fd >= 0 && st.uid == owner)
-            return 0;
-        /* Another's, or no file, or so on; but not what another name would not help against. */
-        if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOSPC || fd == -EDQUOT ||
-            fd == -EROFS || fd == -ENOENT)
-            return fd;
+        r = try_registry(*registry, owner);
     }
-    return -EACCES;
+    if (r != -EACCES)
+        return r;
+    /* Somebody has taken all of these, on purpose: so one with a name that he could not guess. */
+    r = mqxi_list(MQXI_CLIENTS, belongs, &s);
+    if (r == 0 && MQXI_SYS(SYS_getrandom, &s.registry, sizeof(s.registry), 0) < 0)
+        r = -EIO;
+    *registry = MQXI_REGISTRY_ELSE | s.registry;
+    return r < 0 ? r : try_registry(*registry, owner);
 }
 
 /* Lock a free number; returns it or -errno. */

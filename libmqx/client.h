@@ -36,7 +36,7 @@ extern struct mqxi_identity *_Atomic mqxi_identities;
  * or by another number where what has that name is not the user's.
  */
 #define MQXI_REGISTRY_ELSE (UINT32_C(1) << 31) /* such numbers have this bit */
-#define MQXI_REGISTRIES    64u                 /* names that are tried */
+#define MQXI_REGISTRIES    64u                 /* names that are tried before one by chance */
 int mqxi_client_registry(uid_t owner, uint32_t *registry);
 
 /* Slow half of mqxi_client_self: takes a number.  *error = -errno: -EUSERS all numbers taken,

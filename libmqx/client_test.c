@@ -452,6 +452,27 @@ static void renewed_when_the_registry_was_removed(void)
     IS(self(), second);
 }
 
+/* Whoever knows our user id can put something else under each name that follows from it. */
+static void names_that_are_taken(void)
+{
+    uint32_t registry = 0, again = 0;
+    char name[16], path[PATH_MAX];
+
+    IS(mqxi_dirs_make(), 0);
+    for (unsigned i = 0; i < 2 * MQXI_REGISTRIES; i++) {
+        IS(mqxi_client_registry(geteuid(), &registry), 0);
+        IS(mqxi_client_registry(geteuid(), &again), 0);
+        IS(again, registry);
+        snprintf(name, sizeof(name), "%u", registry);
+        IS(mqxi_path(MQXI_CLIENTS, name, path), 0);
+        IS(unlink(path), 0);
+        IS(mkdir(path, 0700), 0);
+    }
+    IS(mqxi_client_registry(geteuid(), &registry), 0);
+    IS(mqxi_client_renew(registry, geteuid()), 0);
+    CHECK(mqxi_client_alive(registry, self_of(registry)));
+}
+
 static void join_when_told(void *arg)
 {
     struct report *r = arg;
@@ -521,6 +542,7 @@ int main(void)
         UNIT(no_descriptor_free),
         UNIT(renewed_when_the_registry_was_removed),
         UNIT(another_registry_says_nothing),
+        UNIT(names_that_are_taken),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
