@@ -164,6 +164,7 @@ static int make_fifo(const struct mqxi_queue *q)
          * while it created or unlinked a queue. */
         MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
         r = (int)MQXI_SYS(SYS_mknodat, AT_FDCWD, path, S_IFIFO | 0600, 0);
+        r = r == -EEXIST ? -EACCES : r; /* another user's, who put it there in advance */
     }
     return r < 0 ? r : (int)MQXI_SYS(SYS_fchmodat, AT_FDCWD, path, 0600); /* past the umask */
 }
