@@ -78,6 +78,7 @@ UNITS    := $(foreach dir,libmqx fusefs mqxd cli,$(call tests,$(dir)))
 CRASH    := $(patsubst compat-tests/crash/%.c,$(B)/test/%,$(wildcard compat-tests/crash/*.c))
 RESOURCE := $(patsubst compat-tests/resources/%.c,$(B)/test/%,$(wildcard compat-tests/resources/*.c))
 POSIX    := $(if $(wildcard compat-tests/posix/*.c),$(B)/test/posix_compat)
+SYSV     := $(if $(wildcard compat-tests/sysv/*.c),$(B)/test/sysv_compat)
 BENCH    := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
 FUZZERS  := $(patsubst fuzz/%.c,$(B)/fuzz/%,$(wildcard fuzz/*_fuzz.c))
@@ -99,7 +100,7 @@ with_tsan = $(if $(SANITIZE),:,$(if $(has_tsan),$(MAKE) --no-print-directory SAN
 .DEFAULT_GOAL := all
 
 all: $(PROGRAMS) $(LIBRARIES)
-everything: all $(UNITS) $(CRASH) $(RESOURCE) $(POSIX) $(BENCH) $(EXAMPLES) $(HOSTILE)
+everything: all $(UNITS) $(CRASH) $(RESOURCE) $(POSIX) $(SYSV) $(BENCH) $(EXAMPLES) $(HOSTILE)
 
 # --- rules -------------------------------------------------------------------------------------
 
@@ -173,6 +174,8 @@ $(eval $(call unit,mqxd,-llmdb))
 $(eval $(call unit,cli,))
 
 $(B)/test/posix_compat: $(call objects,compat-tests/posix)
+$(B)/test/sysv_compat: $(call objects,compat-tests/sysv)
+$(POSIX) $(SYSV): $(call objects,compat-tests) # what the cases have in common
 	$(call link,-lcmocka)
 $(CRASH): $(B)/test/%: $(B)/obj/compat-tests/crash/%.o
 	$(call link,)

@@ -1,0 +1,114 @@
+/* The harness of the compatibility cases: a watchdog, children, and waiting for conditions. */
+#include "cases.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#define WATCHDOG_S 150
+
+struct shared *shared;
+
+static void watchdog(int signal)
+{
+    static const char text[] = "a case hung: terminated\n";
+
+    (void)signal;
+    if (write(2, text, sizeof(text) - 1) < 0)
+        _exit(3);
+    _exit(2);
+}
+
+int begin(void **state)
+{
+    (void)state;
+    memset(shared, 0, sizeof(*shared));
+    signal(SIGALRM, watchdog);
+    alarm(WATCHDOG_S);
+    return 0;
+}
+
+void end_case(void)
+{
+    alarm(0);
+}
+
+long succeeded(long r, const char *call, const char *file, int line)
+{
+    if (r == -1) {
+        print_error("%s: %s\n", call, strerror(errno));
+        _fail(file, line);
+    }
+    return r;
+}
+
+pid_t spawn(int (*f)(void *arg), void *arg)
+{
+    pid_t parent = getpid(), pid = fork();
+
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        alarm(WATCHDOG_S);
+        _exit(getppid() == parent ? f(arg) : 250);
+    }
+    return (pid_t)ok(pid);
+}
+
+int reap(pid_t pid)
+{
+    int status = 0;
+    pid_t r = 0;
+
+    await((r = waitpid(pid, &status, WNOHANG)) != 0);
+    assert_int_equal(r, pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+int in_child(int (*f)(void *arg), void *arg)
+{
+    return reap(spawn(f, arg));
+}
+
+bool asleep(pid_t tid)
+{
+    char path[64], stat[256] = "", *after;
+    FILE *f;
+
+    /* By way of /proc/TID, which is there for any thread, though it is not listed. */
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)tid);
+    f = fopen(path, "re");
+    if (!f)
+        return false;
+    if (!fgets(stat, sizeof(stat), f))
+        stat[0] = 0;
+    fclose(f);
+    after = strrchr(stat, ')');
+    return after && after[1] && after[2] == 'S';
+}
+
+void await_blocked(pid_t pid)
+{
+    await(shared->ready);
+    await(asleep(pid));
+}
+
+void begin_cases(void)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0); /* or children would print it again */
+    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) {
+        perror("mmap");
+        exit(1);
+    }
+}
+
+bool wanted(const char *group, char **arguments)
+{
+    if (!*arguments)
+        return true;
+    while (*arguments)
+        if (strcmp(*arguments++, group) == 0)
+            return true;
+    return false;
+}
