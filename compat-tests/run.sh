@@ -172,6 +172,21 @@ run_posix() {
         "$BUILD/test/posix_compat" "${groups[@]}"
 }
 
+run_sysv() {
+    local groups=()
+    case $SANITIZE in
+    *address*) # as for posix
+        mapfile -t groups < <(sed -n 's/^ *X(\([a-z_]*\)).*/\1/p' compat-tests/sysv/sysv.h |
+            grep -vx cancel)
+        ;;
+    esac
+    if [ -e /proc/sysvipc/msg ]; then
+        try cmocka sysv-kernel 300 "$BUILD/test/sysv_compat" "${groups[@]}"
+    else
+        skip sysv-kernel "this kernel has no System V queues: only mqx runs the cases"
+    fi
+}
+
 run_shell() {
     local case folder
     for folder in cli fs durable builds programs; do
@@ -332,6 +347,7 @@ case ${1:-test} in
 test)
     run_units
     run_posix
+    run_sysv
     run_shell
     run_short_storms
     run_threads 1000 concurrency_test handles_test thread_test

@@ -1,0 +1,246 @@
+/* Several users: what each may do with another's queue. */
+#include "sysv.h"
+
+#include <grp.h>
+
+/* USER has created it, with this mode; its group is USER's, too. */
+static int user_creates(void *arg)
+{
+    become(USER);
+    must((shared->number[0] = msgget(key(0), IPC_CREAT | IPC_EXCL | *(int *)arg)) >= 0);
+    return 0;
+}
+
+static int of_mode(int mode)
+{
+    need_root();
+    assert_int_equal(in_child(user_creates, &mode), 0);
+    return get(key(0), 0);
+}
+
+enum who { OWNER, MEMBER, STRANGER };
+
+struct attempt {
+    int q;
+    enum who who;
+    bool reads, writes; /* what it may */
+};
+
+/* Errno of each call, if it fails. */
+static void must_be(int result, bool allowed)
+{
+    must(allowed ? result != -1 : result == -1);
+}
+
+static int attempts(void *arg)
+{
+    const struct attempt *a = arg;
+    struct msqid_ds ds;
+    struct message m;
+
+    must(setgroups(0, NULL) == 0 && setgid(a->who == STRANGER ? OTHER : USER) == 0 &&
+         setuid(a->who == OWNER ? USER : OTHER) == 0);
+    must_be(msgget(key(0), 0400), a->reads);
+    must_be(msgget(key(0), 0200), a->writes);
+    must_be(msgget(key(0), 0600), a->reads && a->writes);
+    must(a->writes || (msgget(key(0), 0200) == -1 && errno == EACCES));
+    must(a->reads || (msgget(key(0), 0400) == -1 && errno == EACCES));
+    must(a->writes ? send_text(a->q, 1, "text", IPC_NOWAIT) == 0
+                   : send_text(a->q, 1, "text", IPC_NOWAIT) == -1 && errno == EACCES);
+    must(a->reads ? msgrcv(a->q, &m, 32, 0, IPC_NOWAIT) == 4
+                  : msgrcv(a->q, &m, 32, 0, IPC_NOWAIT) == -1 && errno == EACCES);
+    must(a->reads ? msgctl(a->q, IPC_STAT, &ds) == 0
+                  : msgctl(a->q, IPC_STAT, &ds) == -1 && errno == EACCES);
+    return 0;
+}
+
+/* With a message in it, for who may read only. */
+static void check(int mode, enum who who, bool reads, bool writes)
+{
+    struct attempt a = {of_mode(mode), who, reads, writes};
+
+    put(a.q, 1, "text");
+    assert_int_equal(in_child(attempts, &a), 0);
+    ok(msgctl(a.q, IPC_RMID, NULL));
+}
+
+static void owners(void **state)
+{
+    (void)state;
+    check(0600, OWNER, true, true);
+    check(0400, OWNER, true, false);
+    check(0200, OWNER, false, true);
+    check(0, OWNER, false, false);
+}
+
+static void owners_alone(void **state)
+{
+    (void)state;
+    check(0066, OWNER, false, false);
+    check(0466, OWNER, true, false);
+}
+
+static void strangers_not(void **state)
+{
+    (void)state;
+    check(0600, STRANGER, false, false);
+    check(0660, STRANGER, false, false);
+}
+
+static void others(void **state)
+{
+    (void)state;
+    check(0606, STRANGER, true, true);
+    check(0604, STRANGER, true, false);
+    check(0602, STRANGER, false, true);
+}
+
+static void group(void **state)
+{
+    (void)state;
+    check(0660, MEMBER, true, true);
+    check(0640, MEMBER, true, false);
+    check(0620, MEMBER, false, true);
+    check(0606, MEMBER, false, false);
+}
+
+/* --- the calls that need the owner
+ * ----------------------------------------------------------------------- */
+
+static int stranger_controls(void *arg)
+{
+    struct msqid_ds ds = {.msg_qbytes = 10, .msg_perm = {.uid = OTHER, .gid = OTHER, .mode = 0666}};
+    int q = *(int *)arg;
+
+    become(OTHER);
+    must_fail(msgctl(q, IPC_SET, &ds), EPERM);
+    must_fail(msgctl(q, IPC_RMID, NULL), EPERM);
+    must(msgget(key(0), 0) == q);
+    return 0;
+}
+
+static void not_the_owner(void **state)
+{
+    int q;
+
+    (void)state;
+    q = of_mode(0600);
+    assert_int_equal(in_child(stranger_controls, &q), 0);
+    assert_int_equal(status(q).msg_perm.uid, USER);
+}
+
+static void not_by_mode(void **state)
+{
+    int q;
+
+    (void)state;
+    q = of_mode(0666);
+    assert_int_equal(in_child(stranger_controls, &q), 0);
+}
+
+/* Without asking for permissions, anybody gets the identifier of a key. */
+static int stranger_gets(void *arg)
+{
+    become(OTHER);
+    must(msgget(key(0), 0) == *(int *)arg);
+    must(msgget(key(0), IPC_CREAT) == *(int *)arg);
+    must_fail(msgget(key(0), IPC_CREAT | IPC_EXCL), EEXIST);
+    must_fail(msgget(key(0), IPC_CREAT | 0600), EACCES);
+    must_fail(msgget(key(0), IPC_CREAT | IPC_EXCL | 0600), EEXIST);
+    return 0;
+}
+
+static void asks_for_nothing(void **state)
+{
+    int q;
+
+    (void)state;
+    q = of_mode(0600);
+    assert_int_equal(in_child(stranger_gets, &q), 0);
+}
+
+/* --- a queue that is given away
+ * ----------------------------------------------------------------------------- */
+
+static int new_owner(void *arg)
+{
+    int q = *(int *)arg;
+
+    become(OTHER);
+    must(send_text(q, 1, "text", IPC_NOWAIT) == 0);
+    must(msgctl(q, IPC_RMID, NULL) == 0);
+    return 0;
+}
+
+static int creator(void *arg)
+{
+    int q = *(int *)arg;
+
+    become(USER);
+    must(send_text(q, 1, "text", IPC_NOWAIT) == 0); /* the owner's permissions are the creator's */
+    must(msgctl(q, IPC_RMID, NULL) == 0);
+    return 0;
+}
+
+static int given_away(void)
+{
+    int q = of_mode(0600);
+    struct msqid_ds ds = status(q);
+
+    ds.msg_perm.uid = OTHER;
+    ok(msgctl(q, IPC_SET, &ds));
+    return q;
+}
+
+static void owner_uses_and_removes(void **state)
+{
+    int q;
+
+    (void)state;
+    q = given_away();
+    assert_int_equal(in_child(new_owner, &q), 0);
+    fails(msgget(key(0), 0), ENOENT);
+}
+
+static void creator_uses_and_removes(void **state)
+{
+    int q;
+
+    (void)state;
+    q = given_away();
+    assert_int_equal(in_child(creator, &q), 0);
+    fails(msgget(key(0), 0), ENOENT);
+}
+
+static void root_removes(void **state)
+{
+    int q;
+
+    (void)state;
+    q = of_mode(0600);
+    put(q, 1, "text");
+    set_mode(q, 0400);
+    ok(msgctl(q, IPC_RMID, NULL));
+    fails(msgget(key(0), 0), ENOENT);
+}
+
+int group_users(void)
+{
+    const struct CMUnitTest tests[] = {
+        SAYS("sysvipc(7): 0400 read by user, 0200 write by user", owners),
+        SAYS("sysvipc(7): the owner's permissions decide for the owner, not others'", owners_alone),
+        SAYS("msgget(2): EACCES the calling process does not have permission", strangers_not),
+        SAYS("sysvipc(7): 0004 read by others, 0002 write by others", others),
+        SAYS("sysvipc(7): 0040 read by group, 0020 write by group", group),
+        SAYS("msgctl(2): EPERM IPC_SET, IPC_RMID: neither the creator nor the owner",
+             not_the_owner),
+        SAYS("msgctl(2): EPERM IPC_SET, IPC_RMID, whatever the mode", not_by_mode),
+        SAYS("msgget(2): permissions are checked as far as msgflg asks for them", asks_for_nothing),
+        SAYS("msgctl(2): the owner that IPC_SET names may use and remove the queue",
+             owner_uses_and_removes),
+        SAYS("msgctl(2): the creator still may use and remove it", creator_uses_and_removes),
+        SAYS("msgctl(2): CAP_SYS_ADMIN may set and remove it", root_removes),
+    };
+
+    return RUN("users", tests);
+}
