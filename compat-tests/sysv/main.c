@@ -1,4 +1,5 @@
 /* Runs all groups; what the cases of <sys/msg.h> have in common. */
+#include "kernels.h"
 #include "sysv.h"
 
 #include <grp.h>
@@ -203,41 +204,20 @@ void become(uid_t user)
 /* --- main --------------------------------------------------------------------------------------
  */
 
-/* Is this queue the kernel's?  It lists those: the second column is the id. */
-static bool is_kernel(int q)
-{
-    FILE *f = fopen("/proc/sysvipc/msg", "re");
-    char line[512];
-    bool found = false;
-    int id;
-
-    while (f && fgets(line, sizeof(line), f))
-        found = found || (sscanf(line, "%*d %d", &id) == 1 && id == q);
-    if (f)
-        fclose(f);
-    return found;
-}
-
 /* A run that was meant for mqx's queues must not pass on the kernel's by mistake. */
 static bool choose_queues(void)
 {
-    const char *preload = getenv("LD_PRELOAD");
-    int q = msgget(IPC_PRIVATE, 0600);
-    bool kernel;
+    bool wrong = false;
+    int kernels = sysv_kernels(getenv("LD_PRELOAD"), &wrong);
 
-    if (q == -1) {
+    if (kernels == -1)
         perror("msgget");
-        return false;
-    }
-    kernel = is_kernel(q);
-    msgctl(q, IPC_RMID, NULL);
-    if (kernel && preload && strstr(preload, "mqx")) {
-        fprintf(stderr, "LD_PRELOAD=%s: these are the kernel's queues all the same\n", preload);
-        return false;
-    }
-    if (kernel && unshare(CLONE_NEWIPC) != 0)
+    if (wrong)
+        fprintf(stderr, "LD_PRELOAD=%s: these are the kernel's queues all the same\n",
+                getenv("LD_PRELOAD"));
+    if (kernels == 1 && !wrong && unshare(CLONE_NEWIPC) != 0)
         fprintf(stderr, "on queues that other programs see: unshare: %s\n", strerror(errno));
-    return true;
+    return kernels != -1 && !wrong;
 }
 
 /* Arguments: names of groups. */
