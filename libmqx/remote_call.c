@@ -18,6 +18,7 @@
 #include "remote.h"
 #include "signals.h"
 #include "sys.h"
+#include "thread.h"
 #include "wait.h"
 
 /* Sleepers look for themselves about once a second, at odd times; and soon, where they cannot be
@@ -120,6 +121,7 @@ struct call {
     uint64_t queue; /* fd may be another's, once another thread has closed it */
     unsigned prio, *prio_out;
     uint64_t *ticket; /* or NULL: accept it at once */
+    struct mqxi_alarm alarm;
     bool staged;
 };
 
@@ -279,12 +281,13 @@ static int may_wait(const struct call *c)
 static ssize_t attempt(struct call *c, struct mqxi_bell_word *w, uint32_t *seen, bool *interrupted)
 {
     uint64_t mask = mqxi_signals_hold();
+    bool rang = MQXI_ONLY_THREAD && mqxi_alarm_rang(&c->alarm);
     ssize_t r;
 
     if (w)
         announce(c, w, seen);
     r = c->attempt(c);
-    *interrupted = mqxi_signals_release(mask);
+    *interrupted = mqxi_signals_release(mask) || rang;
     return r;
 }
 

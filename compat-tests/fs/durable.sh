@@ -51,6 +51,22 @@ sync_waits_for_disk() {
     kill -CONT $mqxd
 }
 
+# mq_send to another user's queue waits likewise, whatever its deadline says.
+sync_send_by_another_user() {
+    with_durable sync
+    start_mqxd
+    touch "$m/safe"
+    chmod 666 "$m/safe"
+    setpriv --reuid=1502 --regid=1502 --clear-groups mqx send safe one || no "send failed"
+    kill -STOP $mqxd
+    background setpriv --reuid=1502 --regid=1502 --clear-groups mqx send --timeout=0.1 safe two
+    await "its message" eval '[ "$(stat -c %s "$m/safe")" = 6 ]'
+    await "it to wait for the disk" grep -q request_wait_answer "/proc/$!/wchan"
+    kill -CONT $mqxd
+    wait $! || no "the second send failed"
+    is "all of them" "one two" "$(for i in 1 2; do mqx recv --line safe; done | xargs)"
+}
+
 # One that waits for the disk can be stopped by a signal; its message is sent all the same, once.
 sync_wait_is_interruptible() {
     local signal
@@ -133,6 +149,11 @@ survives_the_loss_of_segments() {
 
 try "a sync queue needs mqxd" sync_needs_mqxd
 try "a sync write waits for the disk" sync_waits_for_disk
+if [ "$(id -u)" = 0 ]; then
+    try "a send to another user's sync queue waits for the disk" sync_send_by_another_user
+else
+    skip "a send to another user's sync queue" "only root can act as others"
+fi
 try "a wait for the disk ends by a signal" sync_wait_is_interruptible
 try "... with EIO where it is handled" sync_wait_interrupted_by_a_handler
 try "... after a wait for room, too" sync_wait_after_waiting_for_room
