@@ -3,7 +3,7 @@
  *
  * A queue is one sparse file, its segment:
  *
- *     header | control words | used bitmap | dirty bitmap | tree | slots | overflow
+ *     header | control words | used bitmap | dirty bitmap | tree | slots | overflow | types
  *
  * Zero is the empty state of every region after the header, so a new segment
  * is one ftruncate: nothing is written for slots that were never used.
@@ -88,6 +88,12 @@ enum mqxi_durable { MQXI_DURABLE_OFF = 0, MQXI_DURABLE_ASYNC = 1, MQXI_DURABLE_S
 #define MQXI_TELLS_EDGES     4u /* bell.c: with POLLERS; of each change, whatever was shown before */
 #define MQXI_TELLS_EXACT     8u /* bell.c: with POLLERS; also of readiness that ends */
 
+/* A System V queue, from when it has its id.  Building -> live or removed, live -> removed. */
+#define MQXI_SYSV_BUILDING 0u
+#define MQXI_SYSV_LIVE     1u
+#define MQXI_SYSV_REMOVED  2u
+#define MQXI_HELD_BITS     40
+
 /* What can be done with a queue without waiting. */
 #define MQXI_CAN_RECEIVE 1u
 #define MQXI_CAN_SEND    2u
@@ -132,7 +138,16 @@ struct mqxi_header {
     _Atomic uint32_t durable; /* enum mqxi_durable */
     _Atomic uint32_t lowest;  /* 32767 - the lowest priority that was ever sent; only grows, and is
                                  raised before such a message takes its sequence */
-    uint8_t pad1[116];
+
+    /* System V: who the queue is (msqids.h).  Written before it has its names, or by its owner. */
+    _Atomic uint32_t state; /* MQXI_SYSV_* */
+    int32_t key, id;
+    uint32_t cuid, cgid;         /* of its creator */
+    _Atomic uint32_t uid, gid;   /* of its owner */
+    _Atomic uint64_t qbytes;     /* msg_qbytes */
+    _Atomic uint64_t changed_ns; /* CLOCK_REALTIME: msg_ctime */
+    uint64_t builder;            /* owner id of its creator: state BUILDING ends with him */
+    uint8_t pad1[64];
 
     /* Written by senders.  On a line of its own: what is polled by receivers comes next. */
     _Atomic uint64_t sequence; /* last sequence taken; each send adds one */
@@ -142,17 +157,18 @@ struct mqxi_header {
     _Atomic uint32_t recv_event;   /* bumped after a message was published; receivers sleep here */
     _Atomic uint32_t send_cpu;     /* hint: where the last sender ran */
     _Atomic uint64_t last_send_ns; /* CLOCK_REALTIME_COARSE of the last send */
-    _Atomic uint32_t
-        put_tells; /* MQXI_TELLS_*: set by pollers and registrants, cleared for pollers (bell.c);
-                      here, since each sender has just written to this line */
-    uint8_t pad3[108];
+    _Atomic uint32_t put_tells; /* MQXI_TELLS_*: set by pollers and registrants, cleared for pollers
+                                   (bell.c); here, since each sender has just written to this line */
+    _Atomic uint32_t last_send_pid; /* System V: msg_lspid */
+    uint8_t pad3[104];
 
     /* Written by receivers, together, as the last step of a receive. */
     _Atomic uint32_t send_event; /* bumped after a slot was freed; senders sleep here */
     _Atomic uint32_t recv_cpu;   /* hint: where the last receiver ran */
     _Atomic uint64_t last_recv_ns;
     _Atomic uint32_t take_tells; /* MQXI_TELLS_POLLERS: as put_tells, for receivers */
-    uint8_t pad4[108];
+    _Atomic uint32_t last_recv_pid; /* System V: msg_lrpid */
+    uint8_t pad4[104];
 
     /* Written now and then. */
     _Atomic uint32_t reserved;   /* slots whose pages exist; only grows */
@@ -166,12 +182,16 @@ struct mqxi_header {
      * receiver who removed a message; senders of a sync queue sleep here. */
     _Atomic uint32_t commit_event;
     _Atomic uint32_t dirty; /* MQXI_DIRTY_*: has mqxd to look at the dirty bitmap? */
-    uint8_t pad6[120];
+
+    /* System V (held.h). */
+    _Atomic uint64_t held;    /* messages << MQXI_HELD_BITS | bytes in the queue: derived from the
+                                 slots.  Changed by who owns the slot concerned */
+    _Atomic uint32_t recount; /* raised by who mends a slot: held may be wrong */
+    uint8_t pad6[108];
 
     /* Readiness (bell.c), written only for who polls. */
-    _Atomic uint32_t
-        shown; /* what the FIFO was last made to show: count of changes << 2 | MQXI_CAN_*
-                  a hint, which lies about a FIFO that nobody had open meanwhile */
+    _Atomic uint32_t shown;   /* what the FIFO was last made to show: count of changes << 2 | MQXI_CAN_*
+                                 a hint, which lies about a FIFO that nobody had open meanwhile */
     _Atomic uint32_t watched; /* CLOCK_REALTIME second until which somebody may look at the FIFO;
                                  UINT32_MAX: for ever */
     _Atomic uint32_t urgent;  /* bumped at the end of sending what is not of the lowest priority */
@@ -207,7 +227,7 @@ struct mqxi_node {
  */
 struct mqxi_slot {
     /* Rarely used: a cache line of its own. */
-    int64_t type;              /* System V message type */
+    int64_t type;              /* System V message type; also in the types region */
     _Atomic uint64_t disk_key; /* mqxd: key of the message of this slot in the store, or 0 */
     uint64_t not_before;       /* the rest is for what comes later, and is zero: delay, */
     uint64_t expires;          /* time to live, */
@@ -233,6 +253,8 @@ static_assert(offsetof(struct mqxi_header, recv_event) == 384, "senders: own lin
 static_assert(offsetof(struct mqxi_header, send_event) == 512, "receivers: own line pair");
 static_assert(offsetof(struct mqxi_header, reserved) == 640, "growth: own line pair");
 static_assert(offsetof(struct mqxi_header, commit_event) == 768, "durability: own line pair");
+static_assert(offsetof(struct mqxi_header, state) == 140, "System V: beside the policies");
+static_assert(offsetof(struct mqxi_header, held) == 776, "System V: beside durability");
 static_assert(offsetof(struct mqxi_header, shown) == 896, "readiness: own line pair");
 static_assert(offsetof(struct mqxi_header, notify) == 1024, "notification: own line pair");
 static_assert(sizeof(struct mqxi_notify) == 32, "notification entry size");

@@ -60,6 +60,19 @@ int mqxi_layout(uint32_t maxmsg, uint32_t msgsize, struct mqxi_layout *l)
     return 0;
 }
 
+int mqxi_layout_of(uint32_t kind, uint32_t maxmsg, uint32_t msgsize, struct mqxi_layout *l)
+{
+    int r = mqxi_layout(maxmsg, msgsize, l);
+
+    if (r < 0 || kind == MQXI_KIND_POSIX)
+        return r;
+    if (kind != MQXI_KIND_SYSV)
+        return -EINVAL;
+    l->types = round_up(l->size, MQXI_PAGE);
+    l->size = l->types + (uint64_t)maxmsg * sizeof(int64_t);
+    return 0;
+}
+
 uint64_t mqxi_fingerprint(void)
 {
     const uint64_t facts[] = {

@@ -14,11 +14,14 @@ struct mqxi_layout {
     uint64_t room;                                    /* overflow bytes of one slot; 0: none */
     uint64_t level[MQXI_LEVELS];                      /* offset of each tree level, leaves first */
     uint32_t nodes[MQXI_LEVELS];                      /* nodes in it; the last level has one */
+    uint64_t types;                                   /* System V: offset of the region; else 0 */
     uint64_t size;                                    /* of the file */
 };
 
 /* 0, or -EINVAL where a queue of this size cannot be (zero, or beyond the format's limits). */
 int mqxi_layout(uint32_t maxmsg, uint32_t msgsize, struct mqxi_layout *out);
+/* The same for a queue of this kind: System V's have a region more, one word a slot, last. */
+int mqxi_layout_of(uint32_t kind, uint32_t maxmsg, uint32_t msgsize, struct mqxi_layout *out);
 
 /* Changes whenever a shared struct or constant does; part of the header. */
 uint64_t mqxi_fingerprint(void);

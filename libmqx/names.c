@@ -78,7 +78,8 @@ void mqxi_dir_keep(void)
     }
 }
 
-static const char *const places[MQXI_PLACES] = {"queues", "fifos", "clients", "gone", "tmp"};
+static const char *const places[MQXI_PLACES] = {"queues", "fifos", "clients",  "gone",
+                                                "tmp",    "sysv",  "sysv/ids", "sysv/keys"};
 
 int mqxi_path(enum mqxi_place place, const char *name, char *path)
 {
@@ -90,15 +91,20 @@ int mqxi_path(enum mqxi_place place, const char *name, char *path)
 int mqxi_list(enum mqxi_place place, int (*each)(const char *name, void *arg), void *arg)
 {
     char path[PATH_MAX];
-    struct dirent *entry;
     int r = mqxi_path(place, "", path);
+
+    return r < 0 ? r : mqxi_list_path(path, each, arg);
+}
+
+int mqxi_list_path(const char *path, int (*each)(const char *name, void *arg), void *arg)
+{
     /* Not opendir: that may be another preloaded library's (sys.h). */
-    int fd = r < 0 ? r
-                   : mqxi_sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    int fd = mqxi_sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), r = 0;
+    struct dirent *entry;
     DIR *dir;
 
     if (fd < 0)
-        return r == 0 && fd == -ENOENT ? 0 : fd;
+        return fd == -ENOENT ? 0 : fd;
     dir = fdopendir(fd);
     if (!dir) {
         r = -errno;
@@ -143,15 +149,25 @@ static int make(const char *path)
     return r == -EEXIST || r == -ENOTEMPTY ? 0 : r;
 }
 
-int mqxi_dirs_make(void)
+static int make_places(enum mqxi_place from, enum mqxi_place to)
 {
     char path[PATH_MAX];
     int r = make(mqxi_dir());
 
-    for (int i = 0; r == 0 && i < MQXI_PLACES; i++) {
+    for (enum mqxi_place i = from; r == 0 && i < to; i++) {
         r = mqxi_path(i, "", path);
         if (r == 0)
             r = make(path);
     }
     return r;
+}
+
+int mqxi_dirs_make(void)
+{
+    return make_places(0, MQXI_SYSV);
+}
+
+int mqxi_dirs_make_sysv(void)
+{
+    return make_places(MQXI_SYSV, MQXI_PLACES);
 }

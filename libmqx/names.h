@@ -24,6 +24,9 @@ enum mqxi_place {
     MQXI_CLIENTS, /* registries, mqxd's doorbells, times of tidy.c, named after a user id */
     MQXI_GONE,    /* segments of unlinked durable queues that mqxd must still forget */
     MQXI_TMP,     /* segments that are being built, or unlinked */
+    MQXI_SYSV,    /* the next two */
+    MQXI_IDS,     /* System V queues: index / id, the segment (msqids.h) */
+    MQXI_KEYS,    /* their keys: key / id */
     MQXI_PLACES
 };
 /* path = directory / name (name may be ""); -ENAMETOOLONG. path: PATH_MAX bytes. */
@@ -31,7 +34,9 @@ int mqxi_path(enum mqxi_place place, const char *name, char *path);
 /* Call each(name, arg) for everything in the directory; stops at the first non-zero return and
  * returns it.  No directory: 0. */
 int mqxi_list(enum mqxi_place place, int (*each)(const char *name, void *arg), void *arg);
-/* Make the directories; 0 or -errno. */
+int mqxi_list_path(const char *path, int (*each)(const char *name, void *arg), void *arg);
+/* Make the directories (those before MQXI_SYSV; the others); 0 or -errno. */
 int mqxi_dirs_make(void);
+int mqxi_dirs_make_sysv(void);
 
 #endif

@@ -23,11 +23,14 @@ struct mqxi_queue {
     struct mqxi_header *header; /* start of the mapping */
     _Atomic uint64_t *ctl, *used, *dirty;
     uint8_t *slots, *overflow;
+    _Atomic int64_t *types; /* System V: each slot's message type; else NULL */
     struct mqxi_layout layout;
     uint64_t ino; /* of the segment file: which queue this is */
     uid_t uid;    /* owner and group of the segment file, at attach */
     gid_t gid;
     uint32_t registry;        /* of client numbers */
+    int id;                   /* System V: msqid */
+    _Atomic uint32_t rights;  /* sysv.c: what this process may do with it, and for which mode */
     _Atomic uint64_t newest;  /* engine.c: a sequence that was taken; for a quick look */
     _Atomic uint32_t backlog; /* engine.c: messages found in a row, and the queue never empty */
     _Atomic uint32_t freed;   /* engine.c: send_event when the front was last full */

@@ -107,6 +107,7 @@ static int map(int fd, const struct mqxi_layout *l, const struct mqxi_stat *st, 
     q->dirty = (_Atomic uint64_t *)(base + l->dirty);
     q->slots = base + l->slots;
     q->overflow = base + l->overflow;
+    q->types = l->types ? (_Atomic int64_t *)(base + l->types) : NULL;
     q->layout = *l;
     q->ino = st->ino;
     q->uid = st->uid;
@@ -169,7 +170,7 @@ static int make_fifo(const struct mqxi_queue *q)
     return r < 0 ? r : (int)MQXI_SYS(SYS_fchmodat, AT_FDCWD, path, 0600); /* past the umask */
 }
 
-static int fill_header(struct mqxi_queue *q, const struct mqxi_attr *attr)
+static int fill_header(struct mqxi_queue *q, enum mqxi_kind kind, const struct mqxi_attr *attr)
 {
     struct mqxi_header *h = q->header;
     struct timespec now;
@@ -180,25 +181,26 @@ static int fill_header(struct mqxi_queue *q, const struct mqxi_attr *attr)
     clock_gettime(CLOCK_REALTIME, &now);
     h->magic = MQXI_MAGIC;
     h->version = MQXI_FORMAT_VERSION;
-    h->kind = MQXI_KIND_POSIX;
+    h->kind = kind;
     h->fingerprint = mqxi_fingerprint();
     h->maxmsg = attr->maxmsg;
     h->msgsize = attr->msgsize;
     h->registry = q->registry;
     h->created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-    atomic_init(&h->last_send_ns, h->created_ns);
-    atomic_init(&h->last_recv_ns, h->created_ns);
+    atomic_init(&h->last_send_ns, kind == MQXI_KIND_POSIX ? h->created_ns : 0);
+    atomic_init(&h->last_recv_ns, kind == MQXI_KIND_POSIX ? h->created_ns : 0);
     atomic_init(&h->mode, attr->mode & 07777u);
     atomic_init(&h->durable, (uint32_t)attr->durable);
     r = random_bytes(h->uuid, sizeof(h->uuid));
     return r < 0 ? r : mqxi_segment_reserve(q, 0);
 }
 
-static int build(const struct mqxi_attr *attr, int fd, uint32_t registry, struct mqxi_queue **out)
+static int build(enum mqxi_kind kind, const struct mqxi_attr *attr, int fd, uint32_t registry,
+                 struct mqxi_queue **out)
 {
     struct mqxi_layout layout;
     struct mqxi_stat st;
-    int r = mqxi_layout(attr->maxmsg, attr->msgsize, &layout);
+    int r = mqxi_layout_of(kind, attr->maxmsg, attr->msgsize, &layout);
 
     if (r == 0)
         r = mqxi_grow_truncate(fd, layout.size);
@@ -208,10 +210,10 @@ static int build(const struct mqxi_attr *attr, int fd, uint32_t registry, struct
         r = mqxi_sys_stat(fd, "", &st);
     if (r == 0)
         r = map(fd, &layout, &st, registry, out);
-    return r == 0 ? fill_header(*out, attr) : r;
+    return r == 0 ? fill_header(*out, kind, attr) : r;
 }
 
-int mqxi_segment_build(const struct mqxi_attr *attr, struct mqxi_unborn *u)
+static int build_file(enum mqxi_kind kind, const struct mqxi_attr *attr, struct mqxi_unborn *u)
 {
     uint32_t registry;
     int fd, r = mqxi_dirs_make();
@@ -224,13 +226,23 @@ int mqxi_segment_build(const struct mqxi_attr *attr, struct mqxi_unborn *u)
     fd = open_temporary(u);
     if (fd < 0)
         return fd;
-    r = build(attr, fd, registry, &u->queue);
+    r = build(kind, attr, fd, registry, &u->queue);
     mqxi_sys_close(fd);
     if (r == 0)
         r = make_fifo(u->queue);
     if (r < 0)
         mqxi_segment_finish(u, false);
     return r;
+}
+
+int mqxi_segment_build(const struct mqxi_attr *attr, struct mqxi_unborn *u)
+{
+    return build_file(MQXI_KIND_POSIX, attr, u);
+}
+
+int mqxi_segment_build_sysv(const struct mqxi_attr *attr, struct mqxi_unborn *u)
+{
+    return build_file(MQXI_KIND_SYSV, attr, u);
 }
 
 int mqxi_segment_give(struct mqxi_unborn *u, uid_t uid, gid_t gid)
@@ -289,8 +301,8 @@ void mqxi_segment_finish(struct mqxi_unborn *u, bool keep)
 }
 
 /* What a file must be before it is mapped.  header: a private copy that nobody else can change. */
-static int check(int fd, struct mqxi_header *header, struct mqxi_layout *layout,
-                 struct mqxi_stat *st)
+static int check(int fd, enum mqxi_kind kind, struct mqxi_header *header,
+                 struct mqxi_layout *layout, struct mqxi_stat *st)
 {
     uint32_t euid = (uint32_t)MQXI_SYS(SYS_geteuid);
     long n;
@@ -307,10 +319,17 @@ static int check(int fd, struct mqxi_header *header, struct mqxi_layout *layout,
     if (n < 0)
         return (int)n;
     if (n != (long)sizeof(*header) || header->magic != MQXI_MAGIC ||
-        header->version != MQXI_FORMAT_VERSION || header->fingerprint != mqxi_fingerprint())
+        header->version != MQXI_FORMAT_VERSION || header->fingerprint != mqxi_fingerprint() ||
+        header->kind != kind)
         return -EBADMSG;
-    r = mqxi_layout(header->maxmsg, header->msgsize, layout);
+    r = mqxi_layout_of(kind, header->maxmsg, header->msgsize, layout);
     return r < 0 || st->size != layout->size ? -EBADMSG : 0;
+}
+
+static int open_path(const char *path)
+{
+    /* O_NONBLOCK: what lies there may be no segment, but something that blocks when opened. */
+    return mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
 }
 
 static int open_segment(const char *name)
@@ -318,27 +337,47 @@ static int open_segment(const char *name)
     char path[PATH_MAX];
     int r = mqxi_path(MQXI_QUEUES, name, path);
 
-    /* O_NONBLOCK: what lies there may be no segment, but something that blocks when opened. */
-    return r < 0 ? r
-                 : mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+    return r < 0 ? r : open_path(path);
+}
+
+/* out NULL: only look at the header. */
+static int attach(int fd, enum mqxi_kind kind, struct mqxi_header *header, struct mqxi_stat *st,
+                  struct mqxi_queue **out)
+{
+    struct mqxi_layout layout;
+    int r;
+
+    if (fd < 0)
+        return fd == -ELOOP || fd == -EISDIR ? -EBADMSG : fd;
+    r = check(fd, kind, header, &layout, st);
+    if (r == 0 && out)
+        r = map(fd, &layout, st, header->registry, out);
+    mqxi_sys_close(fd);
+    return r;
 }
 
 int mqxi_segment_attach(const char *name, struct mqxi_queue **out)
 {
     struct mqxi_header header;
-    struct mqxi_layout layout;
     struct mqxi_stat st;
-    int r, fd = open_segment(name);
+    int r = attach(open_segment(name), MQXI_KIND_POSIX, &header, &st, out);
 
-    if (fd < 0)
-        return fd == -ELOOP || fd == -EISDIR ? -EBADMSG : fd;
-    r = check(fd, &header, &layout, &st);
-    if (r == 0)
-        r = map(fd, &layout, &st, header.registry, out);
-    mqxi_sys_close(fd);
     if (r == 0)
         snprintf((*out)->name, sizeof((*out)->name), "%s", name);
     return r;
+}
+
+int mqxi_segment_attach_sysv(const char *path, struct mqxi_queue **out)
+{
+    struct mqxi_header header;
+    struct mqxi_stat st;
+
+    return attach(open_path(path), MQXI_KIND_SYSV, &header, &st, out);
+}
+
+int mqxi_segment_peek_sysv(const char *path, struct mqxi_header *header, struct mqxi_stat *st)
+{
+    return attach(open_path(path), MQXI_KIND_SYSV, header, st, NULL);
 }
 
 static void hex(const uint8_t *uuid, char *out)
@@ -405,7 +444,7 @@ static long is_durable(void *arg)
 
     if (fd < 0)
         return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : 0;
-    r = check(fd, &u->header, &layout, &st);
+    r = check(fd, MQXI_KIND_POSIX, &u->header, &layout, &st);
     mqxi_sys_close(fd);
     return r == 0 && atomic_load(&u->header.durable) != MQXI_DURABLE_OFF;
 }
@@ -454,6 +493,8 @@ static int populate_slots(struct mqxi_queue *q, uint32_t from, uint32_t to)
         r = populate(q, l->dirty + from / 8, l->dirty + to / 8 + 8);
     if (r == 0)
         r = populate(q, l->slots + (uint64_t)from * l->stride, l->slots + (uint64_t)to * l->stride);
+    if (r == 0 && l->types)
+        r = populate(q, l->types + from * 8ull, l->types + to * 8ull);
     if (r == 0 && l->levels > 0) /* receivers look at the root, also while the tree is not used */
         r = populate(q, l->level[l->levels - 1],
                      l->level[l->levels - 1] + sizeof(struct mqxi_node));

@@ -3,6 +3,7 @@
 #define MQXI_SEGMENT_H
 
 #include "queue.h"
+#include "sys.h"
 
 struct mqxi_attr {
     uint32_t maxmsg;  /* slots */
@@ -22,6 +23,7 @@ struct mqxi_unborn {
     char temporary[40]; /* name in the tmp directory */
 };
 int mqxi_segment_build(const struct mqxi_attr *attr, struct mqxi_unborn *out);
+int mqxi_segment_build_sysv(const struct mqxi_attr *attr, struct mqxi_unborn *out);
 /* By root: it shall be another user's. */
 int mqxi_segment_give(struct mqxi_unborn *unborn, uid_t uid, gid_t gid);
 /* Give it its name: -EEXIST if taken, and the segment stays unborn. */
@@ -32,6 +34,10 @@ void mqxi_segment_finish(struct mqxi_unborn *unborn, bool keep);
 /* Map an existing queue: -ENOENT; -EACCES: another user's; -EBADMSG: not a segment, damaged or
  * of another version. */
 int mqxi_segment_attach(const char *name, struct mqxi_queue **out);
+/* The System V queue whose segment lies there. */
+int mqxi_segment_attach_sysv(const char *path, struct mqxi_queue **out);
+/* Its header, as it is now, without mapping it: errors as attach. */
+int mqxi_segment_peek_sysv(const char *path, struct mqxi_header *out, struct mqxi_stat *st);
 /* Unmap at once.  Only for a queue that no other thread can be using (else mqxi_queue_put). */
 void mqxi_segment_detach(struct mqxi_queue *q);
 
