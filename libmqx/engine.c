@@ -18,8 +18,10 @@
 
 #include "bell.h"
 #include "cache.h"
+#include "choose.h"
 #include "client.h"
 #include "durable.h"
+#include "held.h"
 #include "index.h"
 #include "least.h"
 #include "notify.h"
@@ -52,6 +54,8 @@ static int fill(struct mqxi_queue *q, uint32_t slot, const void *data, uint32_t 
             return r;
     }
     s->type = type;
+    if (q->types)
+        atomic_store_explicit(&q->types[slot], type, memory_order_relaxed);
     /* Atomic, as is the key: others look at these without owning the slot (mqxi_bytes, notify.c,
      * repair.c, snapshot.c), and find out from the control word whether they may believe it, or
      * can live with another message's. */
@@ -136,13 +140,21 @@ static int announce(struct mqxi_queue *q, uint32_t slot, uint64_t key, uint64_t 
     mqxi_hint(&h->send_cpu, (uint32_t)sched_getcpu());
     if (sent_ns)
         atomic_store_explicit(&h->last_send_ns, sent_ns, memory_order_relaxed);
-    woken = mqxi_event_signal(&h->recv_event, false);
+    woken = mqxi_event_signal(&h->recv_event, q->types); /* they wait for different types */
     note_urgent(q, rank_of(mqxi_key_prio(key)));
     /* After the bump, a full barrier: who sets a bit and then looks at the queue sees the message,
      * or we see the bit. */
     if (__builtin_expect(atomic_load(&h->put_tells) != 0, 0))
         tell(q, sent, woken);
     return r;
+}
+
+/* There is no room for it, and was none since send_event showed this. */
+static int full(uint64_t *key, uint32_t freed)
+{
+    if (key)
+        *key = freed;
+    return -EAGAIN;
 }
 
 int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio, int64_t type,
@@ -158,13 +170,18 @@ int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const vo
     struct mqxi_sent sent = {.from = from};
     struct mqxi_identity *me;
     uint64_t owner, key, sent_ns = now_coarse();
-    uint32_t slot = 0;
+    uint32_t slot = 0, freed = 0;
     int r = vanished(q);
 
     if (r == 0 && len > q->layout.msgsize)
         r = -EMSGSIZE;
     if (r < 0)
         return r;
+    if (q->types) {
+        freed = mqxi_event_read(&q->header->send_event);
+        if (!mqxi_held_room(q, len))
+            return full(key_out, freed);
+    }
     mqxi_fetch_first(q);
     __builtin_prefetch(&q->header->recv_event, 1); /* the last step's, which receivers look at */
     do { /* again only in a child that was forked by a signal handler right in here */
@@ -181,12 +198,21 @@ int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const vo
         }
         r = fill(q, slot, data, len, &sender, type, sent_ns);
     } while (atomic_load_explicit(&me->owner, memory_order_relaxed) != owner);
+    if (q->types && r == 0 && !mqxi_held_add(q, len)) {
+        mqxi_slot_release(q, slot); /* another sender took the room meanwhile */
+        mqxi_slot_freed(q);
+        return full(key_out, freed);
+    }
     key = r == 0 ? publish(q, slot, prio, &sent) : 0;
     if (key == 0) {
+        if (q->types && r == 0)
+            mqxi_held_sub(q, len);
         mqxi_slot_release(q, slot);
         mqxi_slot_freed(q);
         return r < 0 ? r : -EBADMSG;
     }
+    if (q->types)
+        mqxi_hint(&q->header->last_send_pid, sender.pid);
     r = announce(q, slot, key, sent_ns, &sent);
     if (slot_out)
         *slot_out = slot;
@@ -302,15 +328,20 @@ static int rebuild_index(struct mqxi_queue *q)
     return slots > q->layout.front ? mqxi_index_check(q, slots) : 0;
 }
 
-/* Claim the first message: ready -> taking. */
-static int claim_first(struct mqxi_queue *q, uint64_t owner, struct mqxi_first *first,
-                       uint32_t *seen)
+/* Claim the first message, or the first of those chosen: ready -> taking. */
+static inline __attribute__((always_inline)) int
+claim_first(struct mqxi_queue *q, uint64_t owner, const struct mqxi_choice *choice,
+            struct mqxi_first *first, uint32_t *seen)
 {
     bool rebuilt = false;
 
     for (int i = 0; i < MQXI_TRIES; i++) {
         int r = look(q, first, seen);
-        uint64_t key = first->key;
+        uint64_t key;
+
+        if (choice && r == 0)
+            r = mqxi_choose(q, choice, first, seen);
+        key = first->key;
 
         if (!rebuilt && (r == -EBADMSG || i == MQXI_TRIES / 100)) {
             rebuilt = true;
@@ -341,7 +372,8 @@ static bool plausible(const struct mqxi_queue *q, const struct mqxi_taken *t, ui
     return stored_key == t->key && t->len <= q->layout.msgsize;
 }
 
-int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out)
+static inline __attribute__((always_inline)) int
+take(struct mqxi_queue *q, const struct mqxi_choice *choice, struct mqxi_taken *out)
 {
     struct mqxi_first first;
     struct mqxi_identity *me;
@@ -355,7 +387,7 @@ int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out)
     if (!me)
         return r;
     out->owner = atomic_load_explicit(&me->owner, memory_order_relaxed);
-    r = claim_first(q, out->owner, &first, &out->seen);
+    r = claim_first(q, out->owner, choice, &first, &out->seen);
     if (r < 0)
         return vanished(q) ? -EIO : r;
     s = mqxi_slot(q, first.slot);
@@ -369,12 +401,24 @@ int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out)
     out->sent_ns = s->sent_ns;
     if (!plausible(q, out, s->key)) {
         /* Damaged: no use to anybody, and must not block the others behind it. */
+        if (q->types)
+            mqxi_held_doubt(q);
         mqxi_slot_release(q, first.slot);
         mqxi_slot_freed(q);
         return vanished(q) ? -EIO : -EBADMSG;
     }
     out->data = mqxi_payload(q, first.slot, out->len);
     return 0;
+}
+
+int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out)
+{
+    return take(q, NULL, out);
+}
+
+int mqxi_take_chosen(struct mqxi_queue *q, const struct mqxi_choice *choice, struct mqxi_taken *out)
+{
+    return take(q, choice, out);
 }
 
 /* False in a child that was forked, by a signal handler, while its parent held the message: it is
@@ -385,6 +429,17 @@ static bool still_mine(const struct mqxi_queue *q, const struct mqxi_taken *t)
     const struct mqxi_identity *me = mqxi_client_self(q->registry, &error);
 
     return me && atomic_load_explicit(&me->owner, memory_order_relaxed) == t->owner;
+}
+
+/* A System V message is consumed.  While its slot is still owned: held.h. */
+static void account(struct mqxi_queue *q, const struct mqxi_taken *t)
+{
+    int error;
+    const struct mqxi_identity *me = mqxi_client_self(q->registry, &error);
+
+    mqxi_held_sub(q, t->len);
+    if (me)
+        mqxi_hint(&q->header->last_recv_pid, atomic_load_explicit(&me->pid, memory_order_relaxed));
 }
 
 int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
@@ -401,6 +456,8 @@ int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
         atomic_store_explicit(&q->ctl[t->slot], MQXI_CTL_FILLING | t->owner, memory_order_release);
         mqxi_segment_trim_overflow(q, t->slot);
     }
+    if (q->types)
+        account(q, t);
     mqxi_slot_release(q, t->slot);
     atomic_store_explicit(&h->last_recv_ns, now_coarse(), memory_order_relaxed);
     mqxi_hint(&h->recv_cpu, (uint32_t)sched_getcpu());
@@ -448,9 +505,12 @@ static bool any_message(struct mqxi_queue *q)
 
 unsigned mqxi_readiness(struct mqxi_queue *q)
 {
-    return vanished(q) ? MQXI_CAN_RECEIVE | MQXI_CAN_SEND
-                       : (any_message(q) ? MQXI_CAN_RECEIVE : 0) |
-                             (mqxi_slot_any_free(q) ? MQXI_CAN_SEND : 0);
+    bool room;
+
+    if (vanished(q) || (q->types && mqxi_held_removed(q)))
+        return MQXI_CAN_RECEIVE | MQXI_CAN_SEND;
+    room = mqxi_slot_any_free(q) && (!q->types || mqxi_held_room(q, 1));
+    return (any_message(q) ? MQXI_CAN_RECEIVE : 0) | (room ? MQXI_CAN_SEND : 0);
 }
 
 uint32_t mqxi_count(struct mqxi_queue *q)

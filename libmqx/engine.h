@@ -45,6 +45,10 @@ int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const vo
 /* Take the first message: -EAGAIN: empty, and out->seen is what recv_event showed; else as
  * mqxi_put. */
 int mqxi_take(struct mqxi_queue *q, struct mqxi_taken *out);
+/* Take the first of those that are chosen (choose.h); errors also those of mqxi_choose. */
+struct mqxi_choice;
+int mqxi_take_chosen(struct mqxi_queue *q, const struct mqxi_choice *choice,
+                     struct mqxi_taken *out);
 /* It is consumed: free the slot.  -EBADMSG if the slot is no longer ours (damaged segment). */
 int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *taken);
 /* It is not: the message is back in its old place. */

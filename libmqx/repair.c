@@ -16,6 +16,7 @@
 #include "bell.h"
 #include "client.h"
 #include "durable.h"
+#include "held.h"
 #include "index.h"
 #include "segment.h"
 #include "slots.h"
@@ -95,7 +96,7 @@ static int give_back(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
     if (slot >= q->layout.front)
         r = mqxi_index_refresh(q, slot);
     atomic_fetch_add(&q->header->urgent, 1); /* as if it had been sent just now: engine.c's look */
-    mqxi_event_signal(&q->header->recv_event, false);
+    mqxi_event_signal(&q->header->recv_event, q->types);
     if (atomic_load(&q->header->put_tells) & MQXI_TELLS_POLLERS)
         mqxi_bell_sync(q);
     return r;
@@ -138,6 +139,8 @@ static int mend_slot(struct sweep *s, uint32_t slot)
         return 0;
     }
     s->work++;
+    if (q->types)
+        mqxi_held_doubt(q);
     if ((ctl & ~MQXI_CTL_OWNER) == MQXI_CTL_TAKING)
         return give_back(q, slot, ctl);
     free_slot(q, slot, ctl); /* filling, or a state that does not exist: a damaged word */
@@ -158,6 +161,8 @@ int mqxi_repair(struct mqxi_queue *q, bool *claims)
         r = mend_slot(&s, i);
     if (r == 0 && slots > q->layout.front)
         r = mqxi_index_check(q, slots);
+    if (q->types && r == 0)
+        mqxi_held_recount(q);
     if (atomic_load(&q->header->put_tells) & MQXI_TELLS_POLLERS)
         mqxi_bell_check(q); /* who changed the queue may have died before it rang */
     if (claims)

@@ -22,7 +22,7 @@ void mqxi_slot_release(struct mqxi_queue *q, uint32_t slot);
 /* Tell them. */
 static inline void mqxi_slot_freed(struct mqxi_queue *q)
 {
-    mqxi_event_signal(&q->header->send_event, false);
+    mqxi_event_signal(&q->header->send_event, q->types); /* for different room */
     /* After the bump, a full barrier: who sets a bit and then looks at the queue sees the free
      * slot, or we see the bit. */
     if (__builtin_expect(atomic_load(&q->header->take_tells) != 0, 0))
