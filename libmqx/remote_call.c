@@ -287,7 +287,7 @@ static ssize_t attempt(struct call *c, struct mqxi_bell_word *w, uint32_t *seen,
     if (w)
         announce(c, w, seen);
     r = c->attempt(c);
-    *interrupted = mqxi_signals_release(mask) || rang;
+    *interrupted = mqxi_signals_release(mask, true) || rang;
     return r;
 }
 

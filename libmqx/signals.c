@@ -26,15 +26,15 @@ uint64_t mqxi_signals_hold(void)
     return before;
 }
 
-static bool interrupts(int sig)
+static bool interrupts(int sig, bool restarts)
 {
     struct sigaction action;
 
     return sigaction(sig, NULL, &action) == 0 && action.sa_handler != SIG_DFL &&
-           action.sa_handler != SIG_IGN && !(action.sa_flags & SA_RESTART);
+           action.sa_handler != SIG_IGN && !(restarts && action.sa_flags & SA_RESTART);
 }
 
-bool mqxi_signals_release(uint64_t mask)
+bool mqxi_signals_release(uint64_t mask, bool restarts)
 {
     uint64_t pending = 0;
     bool interrupted = false;
@@ -42,7 +42,7 @@ bool mqxi_signals_release(uint64_t mask)
     MQXI_SYS(SYS_rt_sigpending, &pending, sizeof(pending));
     pending &= held & ~mask;
     for (; pending; pending &= pending - 1)
-        interrupted |= interrupts(__builtin_ctzll(pending) + 1);
+        interrupted |= interrupts(__builtin_ctzll(pending) + 1, restarts);
     MQXI_SYS(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
     return interrupted;
 }
@@ -54,6 +54,6 @@ bool mqxi_alarm_rang(struct mqxi_alarm *alarm)
 
     MQXI_SYS(SYS_getitimer, ITIMER_REAL, &timer);
     left = (uint64_t)timer.it_value.tv_sec * 1000000 + (uint64_t)timer.it_value.tv_usec;
-    alarm->left = left > 0 && interrupts(SIGALRM) ? left : 0;
+    alarm->left = left > 0 && interrupts(SIGALRM, alarm->restarts) ? left : 0;
     return before > 0 && (left == 0 || left > before); /* over, or set again */
 }

@@ -89,21 +89,27 @@ static bool earlier(const struct timespec *a, const struct timespec *b)
     return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
 }
 
+/* Set the sleepers bit.  False: the counter does not show seen any more. */
+static bool begin_sleep(_Atomic uint32_t *event, uint32_t seen)
+{
+    uint32_t word = atomic_load_explicit(event, memory_order_seq_cst);
+
+    return mqxi_event_count(word) == seen &&
+           (word & MQXI_EVENT_SLEEPERS ||
+            atomic_compare_exchange_strong(event, &word, word | MQXI_EVENT_SLEEPERS) ||
+            word == (seen | MQXI_EVENT_SLEEPERS)); /* another sleeper may have set it */
+}
+
 int mqxi_event_sleep(_Atomic uint32_t *event, uint32_t seen, const struct timespec *deadline,
                      uint64_t longest_ns, bool cancel)
 {
     /* A deadline follows steps of the wall clock; without one, nothing should. */
     clockid_t clock = deadline ? CLOCK_REALTIME : CLOCK_MONOTONIC;
-    uint32_t word = atomic_load_explicit(event, memory_order_seq_cst);
     struct timespec until;
     int type = 0;
     long r;
 
-    if (mqxi_event_count(word) != seen)
-        return 0;
-    if (!(word & MQXI_EVENT_SLEEPERS) &&
-        !atomic_compare_exchange_strong(event, &word, word | MQXI_EVENT_SLEEPERS) &&
-        word != (seen | MQXI_EVENT_SLEEPERS)) /* another sleeper may have set it */
+    if (!begin_sleep(event, seen))
         return 0;
     until = from_now(clock, longest_ns);
     if (deadline && earlier(deadline, &until))
@@ -116,6 +122,22 @@ int mqxi_event_sleep(_Atomic uint32_t *event, uint32_t seen, const struct timesp
         pthread_setcanceltype(type, NULL);
     if (r == -ETIMEDOUT && deadline && !earlier(&until, deadline))
         return -ETIMEDOUT;
+    return r == -EINTR ? -EINTR : 0;
+}
+
+int mqxi_event_sleep_once(_Atomic uint32_t *event, uint32_t seen, uint64_t longest_ns)
+{
+    struct timespec until;
+    int type = 0;
+    long r;
+
+    if (!begin_sleep(event, seen))
+        return 0;
+    until = from_now(CLOCK_MONOTONIC, longest_ns);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+    r = MQXI_SYS(SYS_futex, event, FUTEX_WAIT_BITSET, seen | MQXI_EVENT_SLEEPERS, &until, NULL,
+                 FUTEX_BITSET_MATCH_ANY);
+    pthread_setcanceltype(type, NULL);
     return r == -EINTR ? -EINTR : 0;
 }
 

@@ -44,6 +44,10 @@ static inline int mqxi_event_signal(_Atomic uint32_t *event, bool all)
 int mqxi_event_sleep(_Atomic uint32_t *event, uint32_t seen, const struct timespec *deadline,
                      uint64_t longest_ns, bool cancel);
 
+/* The same without a deadline, a cancellation point; -EINTR: any handler ran, as signal(7) says of
+ * System V's calls. */
+int mqxi_event_sleep_once(_Atomic uint32_t *event, uint32_t seen, uint64_t longest_ns);
+
 /* A word, and the value that it is asleep on. */
 struct mqxi_watch {
     _Atomic uint32_t *word;

@@ -1,0 +1,165 @@
+/*
+ * A call that has to wait: look for a while, then sleep outside the engine, and
+ * now and then look whether what it waits for is held by a process that died.
+ */
+#include "block.h"
+
+#include "guard.h"
+#include "repair.h"
+#include "signals.h"
+#include "sys.h"
+#include "thread.h"
+#include "wait.h"
+
+/*
+ * How long a blocked call sleeps before it looks for itself whether somebody
+ * died.  Claimed: when it saw slots that are being filled or emptied by processes
+ * that live: they may die soon; twice as long each time, since one that is stopped
+ * must not cost a crowd of sleepers much.  Few and long sleeps, since a handler that runs
+ * just when one ends by itself is not noticed; and of odd length, since programs
+ * interrupt themselves with alarm() after whole seconds.
+ */
+#define CLAIMED_NS UINT64_C(20000000)
+#define AGAIN_NS   (UINT64_C(1000000000) + odd_ns())
+#define LARGE      4096 /* slots: looking at these takes as long as a few system calls */
+
+/* Up to half a second. */
+static uint64_t odd_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)((uint32_t)now.tv_nsec * 2654435761u) / 9u;
+}
+
+/* How much there is to look at. */
+static uint32_t slots_of(const struct mqxi_queue *q)
+{
+    /* System V's have room for many messages, since nobody can say how many he wants. */
+    return q->types ? atomic_load_explicit(&q->header->reserved, memory_order_relaxed)
+                    : q->layout.maxmsg;
+}
+
+/* Where this call sleeps: the counter that whoever ends its waiting bumps. */
+static _Atomic uint32_t *event_of(const struct mqxi_call *t)
+{
+    return t->sending ? &t->q->header->send_event : &t->q->header->recv_event;
+}
+
+/* The thread was cancelled in its sleep: it may have been the one sleeper that a signal woke. */
+static void abandon(void *arg)
+{
+    struct mqxi_call *t = arg;
+
+    mqxi_event_wake(event_of(t), false);
+    mqxi_queue_put(t->q);
+}
+
+_Thread_local bool mqxi_block_sent;
+
+/*
+ * How long the peer is left in peace before the first look.  A reply is wanted
+ * at once.  Else this is one end of a stream, and a pause lets the other end do a
+ * batch, instead of taking several cache lines from it for each message.
+ */
+static unsigned patience(const struct mqxi_call *t)
+{
+    if (t->sending)
+        return MQXI_WAIT_DRAIN(t->q->layout.maxmsg);
+    return mqxi_block_sent ? MQXI_WAIT_REPLY : MQXI_WAIT_BATCH;
+}
+
+/* Look for a moment, and try again if something happened. */
+ssize_t mqxi_block_look(struct mqxi_call *t)
+{
+    struct mqxi_header *h = t->q->header;
+    uint32_t peer =
+        atomic_load_explicit(t->sending ? &h->recv_cpu : &h->send_cpu, memory_order_relaxed);
+
+    return mqxi_event_look(event_of(t), t->seen, peer, patience(t)) ? t->attempt(t) : -EAGAIN;
+}
+
+/*
+ * Sleep, outside the engine; the caller holds a reference to the queue.  Where
+ * a signal handler leaves by siglongjmp, that reference is lost, and all that
+ * comes of it is that the queue stays mapped.
+ */
+static int sleep_outside(struct mqxi_call *t, uint64_t longest_ns)
+{
+    int r;
+
+    mqxi_op_leave(t->token);
+    pthread_cleanup_push(abandon, t);
+    r = t->restarts ? mqxi_event_sleep(event_of(t), t->seen, t->deadline, longest_ns, true)
+                    : mqxi_event_sleep_once(event_of(t), t->seen, longest_ns);
+    pthread_cleanup_pop(0);
+    t->token = mqxi_op_enter();
+    return r;
+}
+
+/* Nothing for a while.  Is it because somebody died?  For a queue that may hold much, one sleeper
+ * looks for all.  Says how long to sleep next. */
+static int look_for_dead(struct mqxi_call *t, uint64_t *longest)
+{
+    struct mqxi_queue *q = t->q;
+    bool claims = false, swept;
+    int r = t->slept ? mqxi_guard_check(q) : 0;
+
+    *longest = AGAIN_NS;
+    if (r < 0)
+        return r;
+    r = slots_of(q) <= LARGE ? mqxi_repair(q, &claims) : mqxi_repair_sometimes(q, &swept);
+
+    if (claims && t->looks < 6)
+        *longest = CLAIMED_NS << t->looks++;
+    return r;
+}
+
+/* Before each sleep. */
+static ssize_t look_up(struct mqxi_call *t, uint64_t *longest)
+{
+    ssize_t r;
+
+    if (mqxi_event_read(event_of(t)) != t->seen) {
+        *longest = AGAIN_NS;
+        r = t->attempt(t);
+        /* Somebody was faster; on a busy queue there is soon more. */
+        return r == -EAGAIN ? mqxi_block_look(t) : r;
+    }
+    r = look_for_dead(t, longest);
+    return r < 0 ? r : t->attempt(t);
+}
+
+/* Wait until an attempt succeeds, the deadline passes, or a signal handler ran. */
+ssize_t mqxi_block(struct mqxi_call *t)
+{
+    struct mqxi_alarm alarm = {.restarts = t->restarts};
+
+    for (;;) {
+        uint64_t longest, mask = mqxi_signals_hold();
+        bool rang = MQXI_ONLY_THREAD && mqxi_alarm_rang(&alarm);
+        ssize_t r = look_up(t, &longest);
+        bool interrupted = mqxi_signals_release(mask, t->restarts) || rang;
+
+        if (r != -EAGAIN)
+            return r;
+        if (interrupted)
+            return -EINTR;
+        r = sleep_outside(t, longest);
+        if (r < 0)
+            return r;
+        t->slept = true;
+    }
+}
+
+/*
+ * A program that only ever polls must also get what a dead process holds: at
+ * once where looking costs next to nothing, else within a second or so.
+ */
+bool mqxi_block_swept(struct mqxi_queue *q)
+{
+    bool swept = true;
+    int r = slots_of(q) <= MQXI_FRONT ? mqxi_repair(q, NULL) : mqxi_repair_sometimes(q, &swept);
+
+    return r == 0 && swept;
+}
