@@ -158,6 +158,31 @@ MQX_API int mqx_setattr(mqd_t mqdes, const struct mq_attr *newattr, struct mq_at
  */
 MQX_API int mqx_notify(mqd_t mqdes, const struct sigevent *notification);
 
+/*
+ * <sys/msg.h>.  Each behaves as the function that Linux has without mqx_: msgget(2),
+ * msgop(2), msgctl(2) hold here too; ids and keys are mqx's own, the same for all
+ * processes that use the same $MQX_DIR.  Signal handlers interrupt a wait, whatever their
+ * flags.  What is said above of all functions holds for these, msgsnd and msgrcv being the
+ * ones that send and receive.
+ *
+ * Beyond Linux's errors: EACCES: the queue is another user's, whatever its mode says.
+ * Limits are mqx's own (16 MiB in a message, 1 GiB and 65,536 messages in a new queue,
+ * 32,000 queues) unless the configuration or $MQX_LIMITS say otherwise.
+ */
+struct msqid_ds;
+MQX_API int mqx_msgget(key_t key, int msgflg);
+MQX_API int mqx_msgsnd(int msqid, const void *msgp, size_t msgsz, int msgflg);
+MQX_API ssize_t mqx_msgrcv(int msqid, void *msgp, size_t msgsz, long msgtyp, int msgflg);
+MQX_API int mqx_msgctl(int msqid, int cmd, struct msqid_ds *buf);
+
+/*
+ * A descriptor that poll, select and epoll find readable while the queue has a message, of
+ * whatever type, and writable while there is room for a byte; both when the queue is
+ * removed.  Nothing else can be done with it but close it; it is close-on-exec.
+ * Errors: EINVAL: no such queue; EACCES; EMFILE, ENFILE, ENOMEM.
+ */
+MQX_API int mqx_msg_fd(int msqid);
+
 #ifdef __cplusplus
 }
 #endif

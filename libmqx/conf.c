@@ -31,6 +31,7 @@ struct reading {
     int why_line;      /* of the first error that we found; 0: none */
     char why[300];     /* what is wrong there */
     const char *queue;
+    bool sysv; /* a System V queue: only sections that say ".sysv" are for it */
     struct mqxi_policy policy;
     struct mqxi_conf_mqxd mqxd;
 };
@@ -147,7 +148,7 @@ static int set(void *user, const char *section, const char *key, const char *tex
     (void)section;
     if (!r->section[0])
         return set_general(r, key, text);
-    matches = r->queue && fnmatch(r->section, r->queue, 0) == 0;
+    matches = r->queue && fnmatch(r->section, r->queue, r->sysv ? FNM_PERIOD : 0) == 0;
     return set_policy(r, matches ? &r->policy : &other, key, text);
 }
 
@@ -188,7 +189,9 @@ static int read_conf(struct reading *r)
     const char *given = secure_getenv("MQX_CONF"), *path = given ? given : DEFAULT_FILE;
     int error;
 
-    r->policy = (struct mqxi_policy){.maxmsg = 10, .msgsize = 8192, .durable = MQXI_DURABLE_OFF};
+    r->policy = (struct mqxi_policy){.maxmsg = r->sysv ? 0 : 10,
+                                     .msgsize = r->sysv ? 0 : 8192,
+                                     .durable = MQXI_DURABLE_OFF};
     r->mqxd = (struct mqxi_conf_mqxd){.window_ms = 100};
     error = open_file(path, &r->file);
     if (error == -ENOENT && !given)
@@ -207,6 +210,18 @@ int mqxi_conf_policy(const char *name, struct mqxi_policy *out)
     struct reading r = {.queue = name};
     int error = read_conf(&r);
 
+    *out = r.policy;
+    return error;
+}
+
+int mqxi_conf_sysv(int key, struct mqxi_policy *out)
+{
+    char name[32];
+    struct reading r = {.queue = name, .sysv = true};
+    int error;
+
+    snprintf(name, sizeof(name), ".sysv/0x%08x", (unsigned)key);
+    error = read_conf(&r);
     *out = r.policy;
     return error;
 }

@@ -21,6 +21,10 @@ struct mqxi_policy {
  */
 int mqxi_conf_policy(const char *name, struct mqxi_policy *out);
 
+/* The same for the System V queue with this key, whose name is .sysv/0x and eight hex digits; what is
+ * not set is 0.  Patterns that do not begin with a dot are not for it. */
+int mqxi_conf_sysv(int key, struct mqxi_policy *out);
+
 /* Settings of mqxd itself, which stand before the first section. */
 struct mqxi_conf_mqxd {
     uint32_t window_ms; /* how long changes of async queues may wait: 1 to 60000, 100 */

@@ -1,6 +1,6 @@
 /*
- * The kernel's limits, as they stand in /proc/sys/fs/mqueue and RLIMIT_MSGQUEUE
- * at the moment, for who wants a program to meet the same limits as with the
+ * The kernel's limits, as they stand in /proc/sys/fs/mqueue and RLIMIT_MSGQUEUE,
+ * or for System V's queues in /proc/sys/kernel, at the moment, for who wants a program to meet the same limits as with the
  * kernel's own queues.  The kernel counts queues until they are unlinked and
  * closed; here those count that have a name.
  */
@@ -39,7 +39,7 @@ static long setting(const char *name, long fallback)
     int fd;
     long n;
 
-    snprintf(path, sizeof(path), "/proc/sys/fs/mqueue/%s", name);
+    snprintf(path, sizeof(path), "/proc/sys/%s", name);
     fd = mqxi_sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return fallback;
@@ -55,11 +55,11 @@ static long smaller(long a, long b)
 
 void mqxi_limits_default(uint32_t *maxmsg, uint32_t *msgsize)
 {
-    *maxmsg = (uint32_t)smaller(setting("msg_default", 10), setting("msg_max", 10));
-    *msgsize = (uint32_t)smaller(setting("msgsize_default", 8192), setting("msgsize_max", 8192));
+    *maxmsg = (uint32_t)smaller(setting("fs/mqueue/msg_default", 10), setting("fs/mqueue/msg_max", 10));
+    *msgsize = (uint32_t)smaller(setting("fs/mqueue/msgsize_default", 8192), setting("fs/mqueue/msgsize_max", 8192));
 }
 
-static bool may_exceed(void)
+bool mqxi_limits_exceed(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
@@ -107,19 +107,35 @@ int mqxi_limits_check(long maxmsg, long msgsize)
 {
     struct census c = {.user = (uid_t)MQXI_SYS(SYS_geteuid)};
     struct rlimit64 limit = {.rlim_cur = RLIM64_INFINITY};
-    bool exceed = may_exceed();
+    bool exceed = mqxi_limits_exceed();
     int r = mqxi_list(MQXI_QUEUES, count, &c);
 
     if (r < 0)
         return r;
-    if (!exceed && c.queues >= setting("queues_max", 256))
+    if (!exceed && c.queues >= setting("fs/mqueue/queues_max", 256))
         return -ENOSPC;
-    if (maxmsg > (exceed ? HARD_MAXMSG : setting("msg_max", 10)) ||
-        msgsize > (exceed ? HARD_MSGSIZE : setting("msgsize_max", 8192)))
+    if (maxmsg > (exceed ? HARD_MAXMSG : setting("fs/mqueue/msg_max", 10)) ||
+        msgsize > (exceed ? HARD_MSGSIZE : setting("fs/mqueue/msgsize_max", 8192)))
         return -EINVAL;
     MQXI_SYS(SYS_prlimit64, 0, RLIMIT_MSGQUEUE, NULL, &limit);
     if (limit.rlim_cur != RLIM64_INFINITY &&
         c.bytes + bytes_of((uint64_t)maxmsg, (uint64_t)msgsize) > limit.rlim_cur)
         return -EMFILE;
     return 0;
+}
+
+/* A number that does not fit is the most that can be. */
+static uint64_t up_to(long n, uint64_t most)
+{
+    return n < 1 ? 1 : (uint64_t)n < most ? (uint64_t)n : most;
+}
+
+void mqxi_limits_sysv(bool kernel, struct mqxi_limits_sysv *out)
+{
+    *out = (struct mqxi_limits_sysv){16u << 20, 32000, UINT64_C(1) << 30};
+    if (!kernel)
+        return;
+    out->msgmax = (uint32_t)up_to(setting("kernel/msgmax", 8192), MQXI_MSGSIZE_MAX);
+    out->msgmnb = up_to(setting("kernel/msgmnb", 16384), INT32_MAX);
+    out->msgmni = (uint32_t)up_to(setting("kernel/msgmni", 32000), 32768);
 }

@@ -121,7 +121,7 @@ static unsigned access_of(int oflag)
  * flags, which mean nothing for a FIFO, for who gets the descriptor otherwise
  * than by mq_open.
  */
-static int open_descriptor(struct mqxi_queue *q, int oflag)
+int mqxi_open_descriptor(struct mqxi_queue *q, int oflag)
 {
     unsigned access = access_of(oflag);
     int marks = (access & MQXI_WRITE ? 0 : O_APPEND) | (access & MQXI_READ ? 0 : O_NOATIME);
@@ -161,7 +161,7 @@ static int create(const struct opening *o, struct mqxi_queue **out, int *fd)
         r = mqxi_segment_build(&attr, &unborn);
     if (r < 0)
         return r;
-    *fd = open_descriptor(unborn.queue, o->oflag);
+    *fd = mqxi_open_descriptor(unborn.queue, o->oflag);
     r = *fd < 0 ? *fd : mqxi_segment_link(&unborn, o->name);
     mqxi_segment_finish(&unborn, r == 0);
     if (r < 0) {
@@ -177,7 +177,7 @@ static int create(const struct opening *o, struct mqxi_queue **out, int *fd)
     return 0;
 }
 
-static bool in_group(gid_t gid)
+bool mqxi_in_group(gid_t gid)
 {
     gid_t groups[1024];
     long n;
@@ -202,7 +202,7 @@ static bool permitted(const struct mqxi_queue *q, unsigned access)
         return true;
     if (euid == q->uid)
         mode >>= 6;
-    else if (in_group(q->gid))
+    else if (mqxi_in_group(q->gid))
         mode >>= 3;
     return (mode & want) == want;
 }
@@ -284,7 +284,7 @@ static int open_queue(struct opening *o)
         if (!q)
             return fd;
         if (fd < 0)
-            fd = open_descriptor(q, o->oflag);
+            fd = mqxi_open_descriptor(q, o->oflag);
         atomic_store(&q->blocking, !(o->oflag & O_NONBLOCK));
         /* Before it is in the table, where another thread that still uses the number may replace
          * it, and with it our reference. */

@@ -1,9 +1,10 @@
-/* <mqueue.h>: what its files share. */
+/* <mqueue.h> and <sys/msg.h>: what their files share. */
 #ifndef MQXI_POSIX_H
 #define MQXI_POSIX_H
 
 #include <errno.h>
 #include <mqx.h>
+#include <stdbool.h>
 
 /* What a public function returns: r, or where that is -errno, -1 with errno set. */
 static inline ssize_t mqxi_result(ssize_t r)
@@ -13,5 +14,12 @@ static inline ssize_t mqxi_result(ssize_t r)
     errno = (int)-r;
     return -1;
 }
+
+struct mqxi_queue;
+
+/* A descriptor that stands for q, with mq_open's flags, or -errno.  Not in the table yet. */
+int mqxi_open_descriptor(struct mqxi_queue *q, int oflag);
+/* Is the caller, as it acts now, in this group? */
+bool mqxi_in_group(gid_t gid);
 
 #endif

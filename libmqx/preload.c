@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/msg.h>
 
 #include "sys.h"
 
@@ -84,4 +85,24 @@ MQX_API int mq_setattr(mqd_t mqdes, const struct mq_attr *attr, struct mq_attr *
 MQX_API int mq_notify(mqd_t mqdes, const struct sigevent *notification)
 {
     return mqx_notify(mqdes, notification);
+}
+
+MQX_API int msgget(key_t key, int flags)
+{
+    return mqx_msgget(key, flags);
+}
+
+MQX_API int msgsnd(int id, const void *message, size_t len, int flags)
+{
+    return mqx_msgsnd(id, message, len, flags);
+}
+
+MQX_API ssize_t msgrcv(int id, void *message, size_t len, long type, int flags)
+{
+    return mqx_msgrcv(id, message, len, type, flags);
+}
+
+MQX_API int msgctl(int id, int command, struct msqid_ds *buffer)
+{
+    return mqx_msgctl(id, command, buffer);
 }

@@ -1,0 +1,134 @@
+/*
+ * A table from an id's index to the queue, in two levels as handles.c's.  An entry that
+ * is of another id than is asked for is of a queue that was removed since.  Who looks one
+ * up is inside mqxi_op_enter, and an entry's reference is dropped through
+ * mqxi_queue_put, so no queue is unmapped under him.
+ *
+ * What the caller may do is asked of the kernel (his user, his groups) once, and again
+ * when the queue's owner or mode changed, or the process called one of libc's functions
+ * that change his.
+ */
+#include "msqs.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "held.h"
+#include "msqids.h"
+#include "posix.h"
+#include "sys.h"
+#include "thread.h"
+
+#define PAGE_ENTRIES (MQXI_PAGE / sizeof(void *))
+
+typedef struct mqxi_queue *_Atomic entry;
+
+static entry *_Atomic pages[MQXI_MSQID_MAX / PAGE_ENTRIES];
+static _Atomic uint32_t order[MQXI_MSQS_MOST]; /* indexes + 1, as they were attached; 0: none */
+static _Atomic uint32_t attached;
+static _Atomic uint32_t epoch; /* of the caller's rights */
+
+static entry *find(uint32_t index, bool make)
+{
+    entry *_Atomic *page = &pages[index / PAGE_ENTRIES];
+    entry *at = atomic_load_explicit(page, memory_order_acquire);
+    long made;
+
+    if (!at && make) {
+        made = MQXI_SYS(SYS_mmap, NULL, MQXI_PAGE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (made < 0)
+            return NULL;
+        if (atomic_compare_exchange_strong(page, &at, (entry *)made))
+            at = (entry *)made;
+        else
+            MQXI_SYS(SYS_munmap, made, MQXI_PAGE); /* another thread was first */
+    }
+    return at ? &at[index % PAGE_ENTRIES] : NULL;
+}
+
+static void set(entry *e, struct mqxi_queue *q)
+{
+    struct mqxi_queue *old = atomic_exchange(e, q);
+
+    if (old)
+        mqxi_queue_put(old);
+}
+
+int mqxi_msqs_add(struct mqxi_queue *q)
+{
+    uint32_t index = mqxi_msqid_index(q->id), oldest;
+    entry *e = find(index, true);
+
+    if (!e) {
+        mqxi_queue_put(q);
+        return -ENOMEM;
+    }
+    set(e, q);
+    oldest = atomic_exchange(&order[atomic_fetch_add(&attached, 1) % MQXI_MSQS_MOST], index + 1);
+    if (oldest && oldest != index + 1 && (e = find(oldest - 1, false)))
+        set(e, NULL);
+    return 0;
+}
+
+void mqxi_msqs_drop(const struct mqxi_queue *q)
+{
+    struct mqxi_queue *it = (struct mqxi_queue *)q;
+    entry *e = find(mqxi_msqid_index(q->id), false);
+
+    if (e && atomic_compare_exchange_strong(e, &it, NULL))
+        mqxi_queue_put(it);
+}
+
+int mqxi_msqs_get(int id, struct mqxi_queue **q)
+{
+    entry *e = id < 0 ? NULL : find(mqxi_msqid_index(id), false);
+    int r;
+
+    *q = e ? atomic_load_explicit(e, memory_order_acquire) : NULL;
+    if (__builtin_expect(*q && (*q)->id == id && !mqxi_held_removed(*q), 1))
+        return 0;
+    if (*q)
+        mqxi_msqs_drop(*q);
+    r = mqxi_msqid_attach(id, q);
+    return r < 0 ? r : mqxi_msqs_add(*q);
+}
+
+/* --- rights -------------------------------------------------------------------------------------
+ */
+
+unsigned mqxi_msqs_mode(const struct mqxi_queue *q)
+{
+    const struct mqxi_header *h = q->header;
+    uint32_t mode = atomic_load(&h->mode), euid = (uint32_t)MQXI_SYS(SYS_geteuid);
+
+    if (euid == 0)
+        return 7;
+    if (euid == h->cuid || euid == atomic_load(&h->uid))
+        return mode >> 6 & 7;
+    return (mqxi_in_group(h->cgid) || mqxi_in_group(atomic_load(&h->gid)) ? mode >> 3 : mode) & 7;
+}
+
+/* Which owner, mode and caller they are the rights of. */
+static uint32_t tag(const struct mqxi_queue *q)
+{
+    return ((uint32_t)atomic_load_explicit(&q->header->changed_ns, memory_order_acquire) * 8 +
+            (atomic_load_explicit(&epoch, memory_order_relaxed) + 1) * UINT32_C(0x9e3779b8)) &
+           ~7u;
+}
+
+unsigned mqxi_msqs_rights(struct mqxi_queue *q)
+{
+    uint32_t rights = atomic_load_explicit(&q->rights, memory_order_relaxed), now = tag(q);
+
+    if (__builtin_expect((rights & ~7u) != now || !(rights & 1), 0)) {
+        rights = now | mqxi_msqs_mode(q) | 1; /* bit 0: they were asked for */
+        atomic_store_explicit(&q->rights, rights, memory_order_relaxed);
+    }
+    return rights & (MQXI_MAY_READ | MQXI_MAY_WRITE);
+}
+
+void mqxi_msqs_forget_rights(void)
+{
+    atomic_fetch_add(&epoch, 1);
+}

@@ -1,0 +1,354 @@
+/*
+ * The part of <sys/msg.h> that makes and uses queues: what Linux's msgget, msgsnd and
+ * msgrcv check, in its order, and their errors.  The queue itself is the engine's.
+ */
+#include <limits.h>
+#include <string.h>
+#include <sys/msg.h>
+
+#include "block.h"
+#include "choose.h"
+#include "conf.h"
+#include "engine.h"
+#include "files.h"
+#include "held.h"
+#include "kernel_limits.h"
+#include "msqids.h"
+#include "msqs.h"
+#include "posix.h"
+#include "sys.h"
+#include "thread.h"
+#include "tidy.h"
+
+/* What musl's header does not have. */
+#ifndef MSG_EXCEPT
+#define MSG_EXCEPT 020000
+#endif
+#ifndef MSG_COPY
+#define MSG_COPY 040000
+#endif
+
+/* How often msgget begins again when others create and remove the queue meanwhile. */
+#define ATTEMPTS 1000
+/* Messages that a queue has room for, where the configuration does not say. */
+#define SLOTS 65536u
+
+/* --- msgget -------------------------------------------------------------------------------------
+ */
+
+/* Attached, it stays so for the calls that follow. */
+static int keep(struct mqxi_queue *q)
+{
+    int id = q->id, r = mqxi_msqs_add(q);
+
+    return r < 0 ? r : id;
+}
+
+static int create(key_t key, int flags)
+{
+    struct mqxi_limits_sysv limits;
+    struct mqxi_policy policy;
+    struct mqxi_queue *q;
+    int r = mqxi_conf_sysv(key, &policy);
+
+    if (r < 0)
+        return r;
+    mqxi_limits_sysv(mqxi_limits_kernel(policy.kernel_limits), &limits);
+    r = mqxi_msqid_create(
+        &(struct mqxi_msqid_new){.key = key,
+                                 .mode = (uint32_t)flags & 0777,
+                                 .maxmsg = policy.maxmsg ? policy.maxmsg : SLOTS,
+                                 .msgsize = policy.msgsize ? policy.msgsize : limits.msgmax,
+                                 .qbytes = limits.msgmnb,
+                                 .most = limits.msgmni},
+        &q);
+    if (r < 0)
+        return r;
+    mqxi_tidy_sometimes();
+    return keep(q);
+}
+
+/* May the caller have it with the permissions that these flags ask for? */
+static int check_found(const struct mqxi_queue *q, int flags)
+{
+    unsigned wanted = ((unsigned)flags >> 6 | (unsigned)flags >> 3 | (unsigned)flags) & 7;
+
+    if (flags & IPC_CREAT && flags & IPC_EXCL)
+        return -EEXIST;
+    return wanted & ~mqxi_msqs_mode(q) ? -EACCES : q->id;
+}
+
+/* The id of the queue with this key.  -ENOENT. */
+static int find(key_t key, int flags)
+{
+    struct mqxi_queue *q;
+    unsigned token;
+    int id, r = mqxi_msqid_of(key, &id);
+
+    if (r < 0)
+        return r;
+    token = mqxi_op_enter();
+    r = mqxi_msqs_get(id, &q);
+    if (r == -EINVAL) { /* removed, or its creator has yet to say that it is there */
+        r = mqxi_msqid_attach_key(key, &q);
+        r = r < 0 ? r : mqxi_msqs_add(q);
+    }
+    if (r == 0)
+        r = check_found(q, flags);
+    else if (r == -EACCES && flags & IPC_CREAT && flags & IPC_EXCL)
+        r = -EEXIST;
+    mqxi_op_leave(token);
+    return r;
+}
+
+static int get(key_t key, int flags)
+{
+    int r = -ENOENT;
+
+    mqxi_msqs_forget_rights();
+    if (key == IPC_PRIVATE)
+        return create(key, flags);
+    for (int i = 0; i < ATTEMPTS; i++) {
+        r = find(key, flags);
+        if (r != -ENOENT || !(flags & IPC_CREAT))
+            break;
+        r = create(key, flags);
+        if (r != -EEXIST) /* else: another process created it after we looked */
+            break;
+    }
+    return r;
+}
+
+int mqx_msgget(key_t key, int flags)
+{
+    return (int)mqxi_result(get(key, flags));
+}
+
+/* --- msgsnd and msgrcv --------------------------------------------------------------------------
+ */
+
+/* A send or a receive under way. */
+struct transfer {
+    struct mqxi_call call;
+    /* Sending */
+    const uint8_t *text;
+    uint32_t len;
+    int64_t type;
+    /* Receiving */
+    struct mqxi_choice choice;
+    uint8_t *buffer; /* a struct msgbuf */
+    size_t room;     /* for its text */
+};
+
+/* Before each attempt: the queue may have changed hands, or be gone. */
+static int check(struct mqxi_queue *q, unsigned right)
+{
+    if (__builtin_expect(!(mqxi_msqs_rights(q) & right), 0))
+        return -EACCES;
+    return __builtin_expect(mqxi_held_removed(q), 0) ? -EIDRM : 0;
+}
+
+/* Whatever went wrong with a queue that is removed is that. */
+static ssize_t judge(const struct mqxi_queue *q, ssize_t r)
+{
+    return r < 0 && mqxi_held_removed(q) ? -EIDRM : r;
+}
+
+static ssize_t attempt_send(struct mqxi_call *call)
+{
+    struct transfer *t = (struct transfer *)call;
+    uint64_t key;
+    int r = check(call->q, MQXI_MAY_WRITE);
+
+    if (r < 0)
+        return r;
+    r = mqxi_put(call->q, t->text, t->len, 0, t->type, NULL, &key);
+    if (r == -EAGAIN)
+        call->seen = (uint32_t)key;
+    return judge(call->q, r);
+}
+
+static ssize_t attempt_receive(struct mqxi_call *call)
+{
+    struct transfer *t = (struct transfer *)call;
+    struct mqxi_taken taken;
+    size_t len;
+    int r = check(call->q, MQXI_MAY_READ);
+
+    if (r < 0)
+        return r;
+    do { /* again only in a child that was forked by a signal handler right in here */
+        long type;
+
+        r = mqxi_take_chosen(call->q, &t->choice, &taken);
+        call->seen = taken.seen;
+        if (r < 0)
+            return judge(call->q, r);
+        type = (long)taken.type;
+        len = taken.len < t->room ? taken.len : t->room;
+        memcpy(t->buffer, &type, sizeof(type));
+        if (len > 0)
+            memcpy(t->buffer + sizeof(type), taken.data, len);
+        /* A removed queue's messages are gone from when it is: what we read may be, too. */
+        if (mqxi_held_removed(call->q)) {
+            mqxi_take_abort(call->q, &taken);
+            return -EIDRM;
+        }
+        r = mqxi_take_commit(call->q, &taken);
+    } while (r == -ESTALE);
+    return r < 0 ? judge(call->q, r) : (ssize_t)len;
+}
+
+/* The first attempt failed with -EAGAIN. */
+static __attribute__((noinline)) ssize_t blocked(struct mqxi_call *call, int flags)
+{
+    ssize_t r = -EAGAIN;
+
+    if (!(flags & IPC_NOWAIT)) {
+        r = mqxi_block_look(call);
+        if (r != -EAGAIN)
+            return r;
+        if (!mqxi_queue_get(call->q))
+            return -EIDRM; /* another thread found it removed */
+        call->looks = 0;
+        call->slept = false;
+        r = mqxi_block(call);
+        mqxi_queue_put(call->q);
+    }
+    return r == -EAGAIN && mqxi_block_swept(call->q) ? call->attempt(call) : r;
+}
+
+/* From the first attempt on. */
+static inline __attribute__((always_inline)) ssize_t
+transfer(struct transfer *t, ssize_t (*attempt)(struct mqxi_call *call), int flags)
+{
+    ssize_t r;
+
+    t->call.attempt = attempt;
+    t->call.sending = attempt == attempt_send;
+    t->call.restarts = false;
+    t->call.deadline = NULL;
+    r = attempt(&t->call);
+    if (__builtin_expect(r == -EAGAIN, 0))
+        r = blocked(&t->call, flags);
+    mqxi_block_sent = t->call.sending;
+    return r;
+}
+
+int mqx_msgsnd(int id, const void *message, size_t len, int flags)
+{
+    struct transfer t;
+    long type;
+    ssize_t r;
+    int cancel;
+
+    if (mqxi_nowhere(message))
+        return (int)mqxi_result(-EFAULT);
+    memcpy(&type, message, sizeof(type));
+    if (id < 0 || type < 1)
+        return (int)mqxi_result(-EINVAL);
+    cancel = mqxi_cancellable_begin();
+    t.call.token = mqxi_op_enter();
+    r = mqxi_msqs_get(id, &t.call.q);
+    if (r == 0 && len > t.call.q->layout.msgsize)
+        r = -EINVAL;
+    if (__builtin_expect(r == 0, 1)) {
+        t.text = (const uint8_t *)message + sizeof(type);
+        t.len = (uint32_t)len;
+        t.type = type;
+        r = transfer(&t, attempt_send, flags);
+    }
+    mqxi_op_leave(t.call.token);
+    mqxi_cancellable_end(cancel);
+    return (int)mqxi_result(r);
+}
+
+static struct mqxi_choice choice_of(long type, int flags)
+{
+    if (type == 0)
+        return (struct mqxi_choice){.mode = MQXI_ANY};
+    if (type < 0)
+        return (struct mqxi_choice){.mode = MQXI_LOWEST,
+                                    .type = type == LONG_MIN ? LONG_MAX : -type};
+    return (struct mqxi_choice){.mode = flags & MSG_EXCEPT ? MQXI_OTHER : MQXI_EQUAL, .type = type};
+}
+
+/* MSG_COPY: message number n, which stays. */
+static ssize_t copy(struct mqxi_queue *q, uint8_t *buffer, size_t room, long n, int flags)
+{
+    struct mqxi_copy got;
+    long type;
+    int r = check(q, MQXI_MAY_READ);
+
+    if (r == 0)
+        r = n < 0 ? -EAGAIN
+                  : mqxi_choose_copy(q, (uint64_t)n, buffer + sizeof(type),
+                                     room < UINT32_MAX ? (uint32_t)room : UINT32_MAX, &got);
+    if (r == -E2BIG && flags & MSG_NOERROR)
+        return -EINVAL; /* it cannot be cut off */
+    if (r < 0)
+        return judge(q, r);
+    if (mqxi_nowhere(buffer))
+        return -EFAULT;
+    type = (long)got.type;
+    memcpy(buffer, &type, sizeof(type));
+    return (ssize_t)got.len;
+}
+
+ssize_t mqx_msgrcv(int id, void *message, size_t room, long type, int flags)
+{
+    struct transfer t;
+    ssize_t r;
+    int cancel;
+
+    if (id < 0 || (ssize_t)room < 0 ||
+        (flags & MSG_COPY && (flags & MSG_EXCEPT || !(flags & IPC_NOWAIT))))
+        return mqxi_result(-EINVAL);
+    if (flags & MSG_COPY && room > 0 && mqxi_nowhere(message))
+        return mqxi_result(-EFAULT);
+    cancel = mqxi_cancellable_begin();
+    t.call.token = mqxi_op_enter();
+    r = mqxi_msqs_get(id, &t.call.q);
+    if (__builtin_expect(r == 0 && flags & MSG_COPY, 0)) {
+        r = copy(t.call.q, message, room, type, flags);
+    } else if (__builtin_expect(r == 0, 1)) {
+        t.choice = choice_of(type, flags);
+        t.choice.longest = flags & MSG_NOERROR || room > UINT32_MAX ? UINT32_MAX : (uint32_t)room;
+        t.choice.fault = mqxi_nowhere(message);
+        t.buffer = message;
+        t.room = room;
+        r = transfer(&t, attempt_receive, flags);
+    }
+    mqxi_op_leave(t.call.token);
+    mqxi_cancellable_end(cancel);
+    return mqxi_result(r == -EAGAIN ? -ENOMSG : r);
+}
+
+/* --- readiness ----------------------------------------------------------------------------------
+ */
+
+int mqx_msg_fd(int id)
+{
+    struct mqxi_queue *q = NULL;
+    unsigned token = mqxi_op_enter();
+    int r = mqxi_msqs_get(id, &q), fd = -1;
+
+    if (r == 0)
+        r = mqxi_msqs_rights(q) ? 0 : -EACCES;
+    if (r == 0 && !mqxi_queue_get(q))
+        r = -EINVAL;
+    mqxi_op_leave(token);
+    if (r < 0)
+        return (int)mqxi_result(r);
+    fd = mqxi_open_descriptor(q, O_RDWR);
+    if (fd >= 0) {
+        mqxi_file_opened(q, fd);
+        r = mqxi_handle_set(fd, q, 0); /* nothing that mq_* could do with it */
+    }
+    if (fd < 0 || r < 0) {
+        if (fd >= 0)
+            mqxi_sys_close(fd);
+        mqxi_queue_put(q);
+    }
+    return (int)mqxi_result(fd < 0 ? fd : r < 0 ? r : fd);
+}
