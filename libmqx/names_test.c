@@ -116,13 +116,20 @@ static void directories(void)
     umask(077);
     IS(mqxi_dirs_make(), 0);
     IS(mode_of(top), 01777);
-    for (int i = 0; i < MQXI_PLACES; i++) {
+    for (int i = 0; i < MQXI_SYSV; i++) {
         IS(mqxi_path(i, "", path), 0);
         IS(mode_of(path), 01777);
     }
     IS(chmod(path, 0700), 0);
     IS(mqxi_dirs_make(), 0);
     IS(mode_of(path), 0700);
+    IS(mqxi_path(MQXI_SYSV, "", path), 0); /* not where nobody asks for them */
+    IS(access(path, F_OK), -1);
+    IS(mqxi_dirs_make_sysv(), 0);
+    for (int i = MQXI_SYSV; i < MQXI_PLACES; i++) {
+        IS(mqxi_path(i, "", path), 0);
+        IS(mode_of(path), 01777);
+    }
     strcat(top, "/there/is/none");
     setenv("MQX_DIR", top, 1);
     IS(mqxi_dirs_make(), -ENOENT);

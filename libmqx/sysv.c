@@ -105,7 +105,6 @@ static int get(key_t key, int flags)
 {
     int r = -ENOENT;
 
-    mqxi_msqs_forget_rights();
     if (key == IPC_PRIVATE)
         return create(key, flags);
     for (int i = 0; i < ATTEMPTS; i++) {
@@ -121,7 +120,14 @@ static int get(key_t key, int flags)
 
 int mqx_msgget(key_t key, int flags)
 {
-    return (int)mqxi_result(get(key, flags));
+    int state, r;
+
+    mqxi_msqs_forget_rights();
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* opendir and fopen may be points */
+    r = get(key, flags);
+    mqxi_queue_settle();
+    pthread_setcancelstate(state, NULL);
+    return (int)mqxi_result(r);
 }
 
 /* --- msgsnd and msgrcv --------------------------------------------------------------------------
@@ -238,18 +244,17 @@ transfer(struct transfer *t, ssize_t (*attempt)(struct mqxi_call *call), int fla
 int mqx_msgsnd(int id, const void *message, size_t len, int flags)
 {
     struct transfer t;
-    long type;
-    ssize_t r;
-    int cancel;
+    int cancel = mqxi_cancellable_begin();
+    ssize_t r = mqxi_nowhere(message) ? -EFAULT : 0;
+    long type = 1;
 
-    if (mqxi_nowhere(message))
-        return (int)mqxi_result(-EFAULT);
-    memcpy(&type, message, sizeof(type));
-    if (id < 0 || type < 1)
-        return (int)mqxi_result(-EINVAL);
-    cancel = mqxi_cancellable_begin();
+    if (r == 0)
+        memcpy(&type, message, sizeof(type));
+    if (type < 1)
+        r = -EINVAL;
     t.call.token = mqxi_op_enter();
-    r = mqxi_msqs_get(id, &t.call.q);
+    if (r == 0)
+        r = mqxi_msqs_get(id, &t.call.q);
     if (r == 0 && len > t.call.q->layout.msgsize)
         r = -EINVAL;
     if (__builtin_expect(r == 0, 1)) {
@@ -259,6 +264,7 @@ int mqx_msgsnd(int id, const void *message, size_t len, int flags)
         r = transfer(&t, attempt_send, flags);
     }
     mqxi_op_leave(t.call.token);
+    mqxi_queue_settle();
     mqxi_cancellable_end(cancel);
     return (int)mqxi_result(r);
 }
@@ -271,6 +277,15 @@ static struct mqxi_choice choice_of(long type, int flags)
         return (struct mqxi_choice){.mode = MQXI_LOWEST,
                                     .type = type == LONG_MIN ? LONG_MAX : -type};
     return (struct mqxi_choice){.mode = flags & MSG_EXCEPT ? MQXI_OTHER : MQXI_EQUAL, .type = type};
+}
+
+static int check_flags(const void *message, size_t room, int flags)
+{
+    if (__builtin_expect(!(flags & MSG_COPY), 1))
+        return 0;
+    if (flags & MSG_EXCEPT || !(flags & IPC_NOWAIT))
+        return -EINVAL;
+    return room > 0 && mqxi_nowhere(message) ? -EFAULT : 0;
 }
 
 /* MSG_COPY: message number n, which stays. */
@@ -298,17 +313,12 @@ static ssize_t copy(struct mqxi_queue *q, uint8_t *buffer, size_t room, long n, 
 ssize_t mqx_msgrcv(int id, void *message, size_t room, long type, int flags)
 {
     struct transfer t;
-    ssize_t r;
-    int cancel;
+    int cancel = mqxi_cancellable_begin();
+    ssize_t r = id < 0 || (ssize_t)room < 0 ? -EINVAL : check_flags(message, room, flags);
 
-    if (id < 0 || (ssize_t)room < 0 ||
-        (flags & MSG_COPY && (flags & MSG_EXCEPT || !(flags & IPC_NOWAIT))))
-        return mqxi_result(-EINVAL);
-    if (flags & MSG_COPY && room > 0 && mqxi_nowhere(message))
-        return mqxi_result(-EFAULT);
-    cancel = mqxi_cancellable_begin();
     t.call.token = mqxi_op_enter();
-    r = mqxi_msqs_get(id, &t.call.q);
+    if (__builtin_expect(r == 0, 1))
+        r = mqxi_msqs_get(id, &t.call.q);
     if (__builtin_expect(r == 0 && flags & MSG_COPY, 0)) {
         r = copy(t.call.q, message, room, type, flags);
     } else if (__builtin_expect(r == 0, 1)) {
@@ -320,6 +330,7 @@ ssize_t mqx_msgrcv(int id, void *message, size_t room, long type, int flags)
         r = transfer(&t, attempt_receive, flags);
     }
     mqxi_op_leave(t.call.token);
+    mqxi_queue_settle();
     mqxi_cancellable_end(cancel);
     return mqxi_result(r == -EAGAIN ? -ENOMSG : r);
 }

@@ -223,5 +223,11 @@ static int control(int id, int command, struct msqid_ds *buffer)
 
 int mqx_msgctl(int id, int command, struct msqid_ds *buffer)
 {
-    return (int)mqxi_result(control(id, command, buffer));
+    int state, r;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* no cancellation point, as msgget */
+    r = control(id, command, buffer);
+    mqxi_queue_settle();
+    pthread_setcancelstate(state, NULL);
+    return (int)mqxi_result(r);
 }

@@ -164,6 +164,12 @@ static void unmap_retired(void)
     }
 }
 
+void mqxi_queue_settle(void)
+{
+    if (atomic_load_explicit(&retired, memory_order_relaxed))
+        unmap_retired();
+}
+
 bool mqxi_queue_get(struct mqxi_queue *q)
 {
     uint32_t refs = atomic_load_explicit(&q->refs, memory_order_relaxed);

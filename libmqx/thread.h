@@ -68,5 +68,7 @@ static inline void mqxi_op_leave(unsigned token)
 bool mqxi_queue_get(struct mqxi_queue *q);
 /* Drop one; the last one unmaps the queue as soon as no thread is inside the engine. */
 void mqxi_queue_put(struct mqxi_queue *q);
+/* For who dropped one while inside: outside, unmap what waits for that. */
+void mqxi_queue_settle(void);
 
 #endif
