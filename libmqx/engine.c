@@ -54,8 +54,6 @@ static int fill(struct mqxi_queue *q, uint32_t slot, const void *data, uint32_t 
             return r;
     }
     s->type = type;
-    if (q->types)
-        atomic_store_explicit(&q->types[slot], type, memory_order_relaxed);
     /* Atomic, as is the key: others look at these without owning the slot (mqxi_bytes, notify.c,
      * repair.c, snapshot.c), and find out from the control word whether they may believe it, or
      * can live with another message's. */
@@ -106,9 +104,8 @@ static uint64_t publish(struct mqxi_queue *q, uint32_t slot, uint32_t prio, stru
     mqxi_slot_set(&mqxi_slot(q, slot)->key, key);
     sent->slot = slot;
     sent->key = key;
-    if (__builtin_expect(atomic_load_explicit(&h->put_tells, memory_order_relaxed) &
-                             MQXI_TELLS_NOTIFIERS,
-                         0))
+    if (__builtin_expect(
+            atomic_load_explicit(&h->put_tells, memory_order_relaxed) & MQXI_TELLS_NOTIFIERS, 0))
         mqxi_notify_promise(q, sequence, &sent->promise);
     atomic_store_explicit(&q->newest, sequence, memory_order_release);
     /* The commit point.  Release: who sees the key sees the message. */
@@ -149,12 +146,22 @@ static int announce(struct mqxi_queue *q, uint32_t slot, uint64_t key, uint64_t 
     return r;
 }
 
-/* There is no room for it, and was none since send_event showed this. */
-static int full(uint64_t *key, uint32_t freed)
+/* System V: has the queue no room for it?  None since send_event showed *seen. */
+static __attribute__((noinline)) bool full(struct mqxi_queue *q, uint32_t len, uint64_t *seen)
 {
-    if (key)
-        *key = freed;
-    return -EAGAIN;
+    *seen = mqxi_event_read(&q->header->send_event);
+    return !mqxi_held_room(q, len);
+}
+
+/* System V: the message is about to be sent.  False: others took the room meanwhile. */
+static __attribute__((noinline)) bool enter_typed(struct mqxi_queue *q, uint32_t slot, uint32_t len,
+                                                  int64_t type, uint32_t pid)
+{
+    atomic_store_explicit(&q->types[slot], type, memory_order_relaxed);
+    if (!mqxi_held_add(q, len))
+        return false;
+    mqxi_hint(&q->header->last_send_pid, pid);
+    return true;
 }
 
 int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio, int64_t type,
@@ -170,18 +177,16 @@ int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const vo
     struct mqxi_sent sent = {.from = from};
     struct mqxi_identity *me;
     uint64_t owner, key, sent_ns = now_coarse();
-    uint32_t slot = 0, freed = 0;
+    uint32_t slot = 0;
+    bool typed = __builtin_expect(q->types != NULL, 0);
     int r = vanished(q);
 
     if (r == 0 && len > q->layout.msgsize)
         r = -EMSGSIZE;
     if (r < 0)
         return r;
-    if (q->types) {
-        freed = mqxi_event_read(&q->header->send_event);
-        if (!mqxi_held_room(q, len))
-            return full(key_out, freed);
-    }
+    if (typed && full(q, len, key_out ? key_out : &key))
+        return -EAGAIN;
     mqxi_fetch_first(q);
     __builtin_prefetch(&q->header->recv_event, 1); /* the last step's, which receivers look at */
     do { /* again only in a child that was forked by a signal handler right in here */
@@ -198,21 +203,16 @@ int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const vo
         }
         r = fill(q, slot, data, len, &sender, type, sent_ns);
     } while (atomic_load_explicit(&me->owner, memory_order_relaxed) != owner);
-    if (q->types && r == 0 && !mqxi_held_add(q, len)) {
-        mqxi_slot_release(q, slot); /* another sender took the room meanwhile */
-        mqxi_slot_freed(q);
-        return full(key_out, freed);
-    }
+    if (typed && r == 0 && !enter_typed(q, slot, len, type, sender.pid))
+        r = -EAGAIN; /* and *key_out is outdated: no sleep before another look */
     key = r == 0 ? publish(q, slot, prio, &sent) : 0;
     if (key == 0) {
-        if (q->types && r == 0)
+        if (typed && r == 0)
             mqxi_held_sub(q, len);
         mqxi_slot_release(q, slot);
         mqxi_slot_freed(q);
         return r < 0 ? r : -EBADMSG;
     }
-    if (q->types)
-        mqxi_hint(&q->header->last_send_pid, sender.pid);
     r = announce(q, slot, key, sent_ns, &sent);
     if (slot_out)
         *slot_out = slot;
@@ -221,7 +221,8 @@ int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const vo
     return vanished(q) ? -EIO : r;
 }
 
-static inline __attribute__((always_inline)) struct mqxi_first scan_front(const struct mqxi_queue *q)
+static inline __attribute__((always_inline)) struct mqxi_first
+scan_front(const struct mqxi_queue *q)
 {
     uint32_t end = atomic_load_explicit(&q->header->front_used, memory_order_acquire), slot;
     uint64_t least;
@@ -254,7 +255,8 @@ static inline __attribute__((always_inline)) int find_first(const struct mqxi_qu
 
 /* A sequence that is known to be taken: that of the message found, or where a backlog shows, all of
  * it at once. */
-static uint64_t known_sequence(struct mqxi_queue *q, uint64_t found)
+static inline __attribute__((always_inline)) uint64_t known_sequence(struct mqxi_queue *q,
+                                                                     uint64_t found)
 {
     uint32_t backlog = atomic_load_explicit(&q->backlog, memory_order_relaxed) + 1;
 
@@ -287,7 +289,8 @@ static uint64_t known_sequence(struct mqxi_queue *q, uint64_t found)
  * where that pays: when a backlog shows, then once for all of it.  Where all
  * messages have the same priority, nobody writes to urgent.
  */
-static int look(struct mqxi_queue *q, struct mqxi_first *first, uint32_t *seen)
+static inline __attribute__((always_inline)) int look(struct mqxi_queue *q,
+                                                      struct mqxi_first *first, uint32_t *seen)
 {
     uint64_t newest = atomic_load_explicit(&q->newest, memory_order_acquire);
     bool asked = false;
@@ -329,9 +332,10 @@ static int rebuild_index(struct mqxi_queue *q)
 }
 
 /* Claim the first message, or the first of those chosen: ready -> taking. */
-static inline __attribute__((always_inline)) int
-claim_first(struct mqxi_queue *q, uint64_t owner, const struct mqxi_choice *choice,
-            struct mqxi_first *first, uint32_t *seen)
+static inline __attribute__((always_inline)) int claim_first(struct mqxi_queue *q, uint64_t owner,
+                                                             const struct mqxi_choice *choice,
+                                                             struct mqxi_first *first,
+                                                             uint32_t *seen)
 {
     bool rebuilt = false;
 
@@ -432,7 +436,7 @@ static bool still_mine(const struct mqxi_queue *q, const struct mqxi_taken *t)
 }
 
 /* A System V message is consumed.  While its slot is still owned: held.h. */
-static void account(struct mqxi_queue *q, const struct mqxi_taken *t)
+static __attribute__((noinline)) void account(struct mqxi_queue *q, const struct mqxi_taken *t)
 {
     int error;
     const struct mqxi_identity *me = mqxi_client_self(q->registry, &error);
@@ -456,7 +460,7 @@ int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
         atomic_store_explicit(&q->ctl[t->slot], MQXI_CTL_FILLING | t->owner, memory_order_release);
         mqxi_segment_trim_overflow(q, t->slot);
     }
-    if (q->types)
+    if (__builtin_expect(q->types != NULL, 0))
         account(q, t);
     mqxi_slot_release(q, t->slot);
     atomic_store_explicit(&h->last_recv_ns, now_coarse(), memory_order_relaxed);

@@ -74,6 +74,8 @@ static __attribute__((noinline)) ssize_t transfer_blocked(struct transfer *t)
     ssize_t r = -EAGAIN;
     int flags;
 
+    t->call.sending = t->call.attempt == attempt_send;
+    t->call.restarts = true;
     if (atomic_load_explicit(&t->call.q->blocking, memory_order_relaxed))
         r = mqxi_block_look(&t->call);
     if (r != -EAGAIN)
@@ -90,7 +92,8 @@ static __attribute__((noinline)) ssize_t transfer_blocked(struct transfer *t)
         r = mqxi_block(&t->call);
         mqxi_queue_put(t->call.q);
     }
-    /* At the deadline there may be something: another sleeper was woken for it, and stands still. */
+    /* At the deadline there may be something: another sleeper was woken for it, and stands still.
+     */
     if (r == -EAGAIN || r == -ETIMEDOUT) {
         bool looked = mqxi_block_swept(t->call.q);
         ssize_t again = looked || r == -ETIMEDOUT ? t->call.attempt(&t->call) : r;
@@ -187,8 +190,6 @@ int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
         r = -EFAULT;
     if (__builtin_expect(r == 0, 1)) {
         t.call.attempt = attempt_send;
-        t.call.sending = true;
-        t.call.restarts = true;
         t.call.deadline = deadline;
         t.fd = fd;
         t.msg = msg;
@@ -197,8 +198,8 @@ int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
         r = attempt_send(&t.call);
         if (__builtin_expect(r == -EAGAIN, 0))
             r = transfer_blocked(&t);
-        if (r == 0 &&
-            atomic_load_explicit(&t.call.q->header->durable, memory_order_relaxed) == MQXI_DURABLE_SYNC)
+        if (r == 0 && atomic_load_explicit(&t.call.q->header->durable, memory_order_relaxed) ==
+                          MQXI_DURABLE_SYNC)
             r = transfer_durable(&t);
         mqxi_block_sent = true;
     }
@@ -241,8 +242,6 @@ ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
         r = -EMSGSIZE;
     if (__builtin_expect(r == 0, 1)) {
         t.call.attempt = attempt_receive;
-        t.call.sending = false;
-        t.call.restarts = true;
         t.call.deadline = deadline;
         t.fd = fd;
         t.buffer = buffer;
