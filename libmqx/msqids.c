@@ -314,6 +314,11 @@ static int clear_index(uint32_t index, void *arg)
     return 0;
 }
 
+void mqxi_msqid_tidy(void)
+{
+    mqxi_msqid_list(clear_index, NULL);
+}
+
 static int mark(uint32_t index, void *arg)
 {
     uint64_t *taken = arg;
@@ -351,7 +356,7 @@ static int choose_index(int attempt, uint32_t most)
         return (int)sx.stx_nlink - 2;
     r = lowest_free(most);
     if (r == -ENOSPC) { /* or only what nobody cleared away */
-        mqxi_msqid_list(clear_index, NULL);
+        mqxi_msqid_tidy();
         r = lowest_free(most);
     }
     return r;

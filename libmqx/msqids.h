@@ -43,6 +43,8 @@ int mqxi_msqid_at(uint32_t index, int *id);
 int mqxi_msqid_remove(struct mqxi_queue *q);
 /* Path of its segment: PATH_MAX bytes. */
 int mqxi_msqid_path(int id, char *path);
+/* Remove what is left of queues whose creator, or remover, died at it. */
+void mqxi_msqid_tidy(void);
 /* Call each(index, arg) for every index in use. */
 int mqxi_msqid_list(int (*each)(uint32_t index, void *arg), void *arg);
 

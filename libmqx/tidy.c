@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "msqids.h"
 #include "names.h"
 #include "sys.h"
 
@@ -44,14 +45,12 @@ static int look_at(const char *path, struct statx *out)
     return (int)MQXI_SYS(SYS_statx, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, out);
 }
 
-/* In the queues directory, all of it; -ENOMEM stops. */
-static int note_segment(const char *name, void *arg)
+/* -ENOMEM stops. */
+static int note_path(struct look *l, const char *path)
 {
-    struct look *l = arg;
-    char path[PATH_MAX];
     struct statx st;
 
-    if (mqxi_path(MQXI_QUEUES, name, path) < 0 || look_at(path, &st) < 0)
+    if (look_at(path, &st) < 0)
         return 0; /* unlinked meanwhile */
     if (l->count == l->room) {
         size_t room = l->room ? 2 * l->room : 64;
@@ -64,6 +63,24 @@ static int note_segment(const char *name, void *arg)
     }
     l->ino[l->count++] = st.stx_ino;
     return 0;
+}
+
+/* In the queues directory, all of it. */
+static int note_segment(const char *name, void *arg)
+{
+    char path[PATH_MAX];
+
+    return mqxi_path(MQXI_QUEUES, name, path) < 0 ? 0 : note_path(arg, path);
+}
+
+/* And System V's. */
+static int note_msqid(uint32_t index, void *arg)
+{
+    char path[PATH_MAX];
+    int id;
+
+    return mqxi_msqid_at(index, &id) < 0 || mqxi_msqid_path(id, path) < 0 ? 0
+                                                                          : note_path(arg, path);
 }
 
 static int compare(const void *a, const void *b)
@@ -80,6 +97,16 @@ static bool needed(const struct look *l, const char *fifo)
     return bsearch(&ino, l->ino, l->count, sizeof(ino), compare) != NULL;
 }
 
+static int remove_in(const char *name, void *directory)
+{
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof(path), "%s/%s", (const char *)directory, name);
+
+    if (n > 0 && n < (int)sizeof(path))
+        MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
+    return 0;
+}
+
 static int remove_old(const char *name, void *arg)
 {
     const struct look *l = arg;
@@ -90,8 +117,11 @@ static int remove_old(const char *name, void *arg)
         return 0;
     if ((l->euid != 0 && st.stx_uid != l->euid) || l->now - st.stx_mtime.tv_sec < OLD_SEC)
         return 0;
-    if (!l->fifos || !needed(l, name))
-        MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
+    if (l->fifos && needed(l, name))
+        return 0;
+    if (S_ISDIR(st.stx_mode)) /* of a System V queue that was not to be: with one entry, or none */
+        mqxi_list_path(path, remove_in, path);
+    MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, S_ISDIR(st.stx_mode) ? AT_REMOVEDIR : 0);
     return 0;
 }
 
@@ -127,8 +157,9 @@ void mqxi_tidy_sometimes(void)
     if (now < due || !atomic_compare_exchange_strong(&next, &due, now + LOOK_SEC) || !our_turn(&l))
         return;
     mqxi_list(MQXI_TMP, remove_old, &l);
+    mqxi_msqid_tidy();
     /* A FIFO whose segment gets its name after this is young. */
-    if (mqxi_list(MQXI_QUEUES, note_segment, &l) == 0) {
+    if (mqxi_list(MQXI_QUEUES, note_segment, &l) == 0 && mqxi_msqid_list(note_msqid, &l) == 0) {
         qsort(l.ino, l.count, sizeof(*l.ino), compare);
         l.fifos = true;
         mqxi_list(MQXI_FIFOS, remove_old, &l);
