@@ -1,0 +1,252 @@
+/* Selecting by type: beside a model, in the front and behind it, and beside others at work. */
+#include "choose.h"
+
+#include "engine.h"
+#include "held.h"
+#include "msqids.h"
+#include "repair.h"
+#include "testing.h"
+
+static struct mqxi_queue *typed(uint32_t maxmsg)
+{
+    struct mqxi_queue *q;
+
+    IS(mqxi_msqid_create(
+           &(struct mqxi_msqid_new){
+               .mode = 0600, .maxmsg = maxmsg, .msgsize = 1000, .qbytes = 1000000, .most = 100},
+           &q),
+       0);
+    return q;
+}
+
+/* --- beside a model -----------------------------------------------------------------------------
+ */
+
+#define MOST 400 /* messages: many are behind the front */
+
+struct model {
+    int64_t type[MOST];
+    uint32_t number[MOST], count;
+};
+
+static int wanted(const struct model *m, const struct mqxi_choice *c)
+{
+    int best = -1;
+
+    for (uint32_t i = 0; i < m->count; i++) {
+        if ((c->mode == MQXI_EQUAL && m->type[i] != c->type) ||
+            (c->mode == MQXI_OTHER && m->type[i] == c->type) ||
+            (c->mode == MQXI_LOWEST && m->type[i] > c->type))
+            continue;
+        if (c->mode != MQXI_LOWEST)
+            return (int)i;
+        if (best < 0 || m->type[i] < m->type[best])
+            best = (int)i;
+    }
+    return best;
+}
+
+static void forget(struct model *m, int at)
+{
+    m->count--;
+    memmove(m->type + at, m->type + at + 1, (m->count - (uint32_t)at) * sizeof(*m->type));
+    memmove(m->number + at, m->number + at + 1, (m->count - (uint32_t)at) * sizeof(*m->number));
+}
+
+static void receive(struct mqxi_queue *q, struct model *m, const struct mqxi_choice *c)
+{
+    int at = wanted(m, c);
+    struct mqxi_taken taken;
+    uint32_t number;
+
+    if (at < 0) {
+        IS(mqxi_take_chosen(q, c, &taken), -EAGAIN);
+        return;
+    }
+    if (c->longest < 4) {
+        IS(mqxi_take_chosen(q, c, &taken), -E2BIG); /* and stays */
+        return;
+    }
+    IS(mqxi_take_chosen(q, c, &taken), 0);
+    IS(taken.type, m->type[at]);
+    memcpy(&number, taken.data, sizeof(number));
+    IS(number, m->number[at]);
+    if (number % 7 == 0) {
+        IS(mqxi_take_abort(q, &taken), 0); /* back in its old place */
+        return;
+    }
+    IS(mqxi_take_commit(q, &taken), 0);
+    forget(m, at);
+}
+
+static void copies(struct mqxi_queue *q, const struct model *m, uint32_t n)
+{
+    struct mqxi_copy got;
+    uint32_t number = 0;
+
+    if (n >= m->count) {
+        IS(mqxi_choose_copy(q, n, &number, sizeof(number), &got), -EAGAIN);
+        return;
+    }
+    IS(mqxi_choose_copy(q, n, &number, sizeof(number), &got), 0);
+    IS(number, m->number[n]);
+    IS(got.type, m->type[n]);
+    IS(mqxi_choose_copy(q, n, &number, 3, &got), -E2BIG);
+}
+
+static void beside_a_model(void)
+{
+    struct mqxi_queue *q = typed(MOST);
+    struct model *m = calloc(1, sizeof(*m));
+    uint64_t chance = 5;
+    uint32_t goal = 0, deepest = 0;
+
+    for (uint32_t number = 0; number < 60000; number++) {
+        struct mqxi_choice c = {(enum mqxi_mode)below(&chance, 4), 1 + below(&chance, 9),
+                                below(&chance, 50) ? 1000 : 3, false};
+
+        if (number % 500 == 0)
+            goal = below(&chance, 2) ? MOST : below(&chance, MOST);
+        if (m->count < goal && below(&chance, 3)) {
+            m->type[m->count] = 1 + (int64_t)below(&chance, 8);
+            m->number[m->count] = number;
+            IS(mqxi_put(q, &number, sizeof(number), 0, m->type[m->count], NULL, NULL), 0);
+            m->count++;
+            deepest = m->count > deepest ? m->count : deepest;
+        } else {
+            receive(q, m, &c);
+        }
+        if (number % 100 == 0)
+            copies(q, m, below(&chance, MOST));
+        IS(mqxi_held_count(q->header->held), m->count);
+        IS(q->header->held & MQXI_HELD_BYTES, m->count * sizeof(number));
+    }
+    CHECK(deepest > 2 * MQXI_FRONT);
+    free(m);
+}
+
+static void nowhere_to_put_it(void)
+{
+    struct mqxi_queue *q = typed(10);
+    struct mqxi_choice c = {MQXI_ANY, 0, 1000, true};
+    struct mqxi_taken taken;
+
+    IS(mqxi_take_chosen(q, &c, &taken), -EAGAIN);
+    IS(mqxi_put(q, "", 0, 0, 1, NULL, NULL), 0);
+    IS(mqxi_take_chosen(q, &c, &taken), -EFAULT);
+    c.fault = false;
+    IS(mqxi_take_chosen(q, &c, &taken), 0);
+}
+
+/* --- beside others ------------------------------------------------------------------------------
+ */
+
+#define TYPES    4
+#define MESSAGES 4000 /* of each type */
+
+struct work {
+    struct mqxi_queue *q;
+    int64_t type;
+    _Atomic uint32_t *received;
+    _Atomic uint32_t *rounds;
+};
+
+static void send_type(void *arg)
+{
+    struct work *w = arg;
+
+    for (uint32_t i = 0; i < MESSAGES; i++)
+        while (mqxi_put(w->q, &i, sizeof(i), 0, w->type, NULL, NULL) == -EAGAIN)
+            sched_yield();
+}
+
+/* Its messages come in order, all of them, whatever the others do. */
+static void receive_type(void *arg)
+{
+    const struct mqxi_choice c = {MQXI_EQUAL, ((struct work *)arg)->type, 1000, false};
+    struct work *w = arg;
+    struct mqxi_taken taken;
+
+    for (uint32_t i = 0, number; i < MESSAGES; i++) {
+        int r;
+
+        while ((r = mqxi_take_chosen(w->q, &c, &taken)) == -EAGAIN)
+            sched_yield();
+        IS(r, 0);
+        IS(taken.type, w->type);
+        memcpy(&number, taken.data, sizeof(number));
+        IS(number, i);
+        IS(mqxi_take_commit(w->q, &taken), 0);
+        atomic_fetch_add(w->received, 1);
+    }
+}
+
+static void each_for_its_own(void)
+{
+    struct mqxi_queue *q = typed(200);
+    _Atomic uint32_t *received = shared(sizeof(*received));
+    struct work w[TYPES];
+    pid_t child[2 * TYPES];
+
+    for (int i = 0; i < TYPES; i++) {
+        w[i] = (struct work){q, i + 1, received, NULL};
+        child[2 * i] = start(send_type, &w[i]);
+        child[2 * i + 1] = start(receive_type, &w[i]);
+    }
+    for (int i = 0; i < 2 * TYPES; i++)
+        finish(child[i]);
+    IS(*received, TYPES * MESSAGES);
+    IS(q->header->held, 0);
+}
+
+/* Two messages of the lowest type are sent before, and taken only after, those of a higher one:
+ * whoever asks for the lowest must not get another while one is there. */
+static void always_a_low_one(void *arg)
+{
+    struct work *w = arg;
+    const struct mqxi_choice c = {MQXI_EQUAL, 1, 1000, false};
+    struct mqxi_taken taken;
+
+    while (!atomic_load(w->received)) {
+        IS(mqxi_put(w->q, "", 0, 0, 1, NULL, NULL), 0);
+        IS(mqxi_take_chosen(w->q, &c, &taken), 0); /* there is another one, if not this */
+        IS(mqxi_take_commit(w->q, &taken), 0);
+        atomic_fetch_add(w->rounds, 1);
+    }
+}
+
+static void lowest_is_not_missed(void)
+{
+    struct mqxi_queue *q = typed(300);
+    _Atomic uint32_t *stop = shared(2 * sizeof(*stop)), *rounds = stop + 1;
+    struct work w = {q, 0, stop, rounds};
+    const struct mqxi_choice lowest = {MQXI_LOWEST, 3, 1000, false};
+    pid_t other;
+
+    for (int i = 0; i < 100; i++)
+        IS(mqxi_put(q, "", 0, 0, 3, NULL, NULL), 0);
+    IS(mqxi_put(q, "", 0, 0, 1, NULL, NULL), 0);
+    other = start(always_a_low_one, &w);
+    while (atomic_load(rounds) < 200000 && !time_is_up()) {
+        struct mqxi_first first = {1, 0};
+        uint32_t seen;
+        int r = mqxi_choose(q, &lowest, &first, &seen);
+
+        IS(r, 0);
+        IS(atomic_load(&q->types[first.slot]), 1);
+    }
+    atomic_store(stop, 1);
+    finish(other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT(beside_a_model),
+        UNIT(nowhere_to_put_it),
+        UNIT(each_for_its_own),
+        UNIT(lowest_is_not_missed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
