@@ -312,6 +312,24 @@ static void stopped_creating(void)
     }
 }
 
+/* What is being built by who lives is nobody else's. */
+static void stopped_alone(void)
+{
+    struct work *w = shared(sizeof(*w));
+
+    for (int n = 1;; n++) {
+        pid_t child = child_at(n, do_create, w);
+
+        if (child == 0)
+            break;
+        mqxi_msqid_tidy();
+        go_on(child);
+        IS(w->result, 0);
+        IS(attach_key(KEY), w->id);
+        all_is_well();
+    }
+}
+
 /* One that is stopped while it removes: others may have the key and the index by then. */
 static void stopped_removing(void)
 {
@@ -391,9 +409,10 @@ static void creators_race(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(create_find_remove), UNIT(stale_ids),        UNIT(limit),
-        UNIT(no_segment),         UNIT(killed_creating),  UNIT(killed_removing),
-        UNIT(stopped_creating),   UNIT(stopped_removing), UNIT(creators_race),
+        UNIT(create_find_remove), UNIT(stale_ids),       UNIT(limit),
+        UNIT(no_segment),         UNIT(killed_creating), UNIT(killed_removing),
+        UNIT(stopped_creating),   UNIT(stopped_alone),   UNIT(stopped_removing),
+        UNIT(creators_race),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
