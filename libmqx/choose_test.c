@@ -232,7 +232,7 @@ static void lowest_is_not_missed(void)
     IS(mqxi_take_commit(q, &taken), 0);
     other = start(always_a_low_one, &w);
     while (atomic_load(rounds) < 200000 && !time_is_up()) {
-        struct mqxi_first first = {1, 0};
+        struct mqxi_first first = {1, 1}; /* not what is wanted: search */
         uint32_t seen;
         int r = mqxi_choose(q, &lowest, &first, &seen);
 
