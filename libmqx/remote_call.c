@@ -328,6 +328,7 @@ int mqxi_remote_send(int fd, const char *msg, size_t len, unsigned prio,
                      const struct timespec *deadline)
 {
     struct call c = {.attempt = attempt_send,
+                     .alarm = {.restarts = true},
                      .fd = fd,
                      .direction = MQXI_FOR_ROOM,
                      .deadline = deadline,
@@ -342,6 +343,7 @@ ssize_t mqxi_remote_take(int fd, char *buffer, size_t len, unsigned *prio,
                          const struct timespec *deadline, uint64_t *ticket)
 {
     struct call c = {.attempt = attempt_receive,
+                     .alarm = {.restarts = true},
                      .fd = fd,
                      .direction = MQXI_FOR_MESSAGE,
                      .deadline = deadline,
