@@ -148,8 +148,9 @@ int mqxi_open_descriptor(struct mqxi_queue *q, int oflag)
 }
 
 /* *fd: its descriptor.  Whatever may fail comes before it has its name: an mq_open that fails
- * leaves no queue behind. */
-static int create(const struct opening *o, struct mqxi_queue **out, int *fd)
+ * leaves no queue behind.  1: again, we were stopped for so long that what we had built was tidied
+ * away (tidy.c). */
+static int try_create(const struct opening *o, struct mqxi_queue **out, int *fd)
 {
     struct mqxi_unborn unborn;
     struct mqxi_attr attr;
@@ -168,13 +169,22 @@ static int create(const struct opening *o, struct mqxi_queue **out, int *fd)
         if (*fd >= 0)
             mqxi_sys_close(*fd);
         *fd = -1;
-        return r;
+        return r == -ENOENT ? 1 : r;
     }
     *out = unborn.queue;
     mqxi_tidy_sometimes();
     if (attr.durable != MQXI_DURABLE_OFF)
         mqxi_durable_rescan(unborn.queue->uid);
     return 0;
+}
+
+static int create(const struct opening *o, struct mqxi_queue **out, int *fd)
+{
+    int r = 1;
+
+    for (int i = 0; r == 1 && i < OPEN_ATTEMPTS; i++)
+        r = try_create(o, out, fd);
+    return r == 1 ? -EIO : r;
 }
 
 bool mqxi_in_group(gid_t gid)

@@ -8,6 +8,8 @@
  */
 #include "resources.h"
 
+#include <pthread.h>
+
 #define QUEUES  4096
 #define WORKERS 3
 
@@ -235,9 +237,49 @@ static void killed(void)
     must(receive_numbered(kept, 0, 64), "its message is lost");
 }
 
+static _Atomic bool tidying;
+
+/* What is in the tmp directory goes at once, as if all of it were old. */
+static void *tidy(void *arg)
+{
+    char path[PATH_MAX + 300];
+    struct dirent *entry;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "%s/tmp", directory);
+    dir = opendir(path);
+    while (dir && tidying) {
+        for (rewinddir(dir); (entry = readdir(dir));)
+            if (entry->d_name[0] != '.')
+                unlinkat(dirfd(dir), entry->d_name, 0);
+        nap(300); /* he shall win, some time */
+    }
+    if (dir)
+        closedir(dir);
+    return arg;
+}
+
+/* Who was stopped while he created a queue, and finds that others took what he had for left. */
+static void tidied_away(void)
+{
+    pthread_t thread;
+
+    create(0);
+    destroy(0);
+    tidying = true;
+    must(pthread_create(&thread, NULL, tidy, NULL) == 0, "pthread_create");
+    for (int i = 0; i < 2000; i++) {
+        must_work(mq_close(new_queue("/tidied", 10, 64)), "mq_close");
+        must_work(mq_unlink("/tidied"), "mq_unlink");
+    }
+    tidying = false;
+    pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv)
 {
-    static const struct test_case cases[] = {CASE(many), CASE(many_in_one_process), CASE(killed)};
+    static const struct test_case cases[] = {CASE(many), CASE(many_in_one_process), CASE(killed),
+                                             CASE(tidied_away)};
     const struct number_option options[] = {
         {"rounds", &rounds}, {"kills", &kills}, {"seed", &seed}, {NULL, NULL}};
 
