@@ -164,6 +164,8 @@ $(call tests,libmqx): $(B)/test/%: $(B)/obj/libmqx/%.o $(B)/lib/libmqx.a
 	$(call link,-lcmocka $(INIH))
 # It turns off what would hide a lost wake-up.
 $(B)/test/wake_test: LDFLAGS += -Wl,--wrap=mqxi_event_sleep
+# It lets somebody fall asleep between two calls of one who wakes.
+$(B)/test/wait_test: LDFLAGS += -Wl,--wrap=syscall
 define unit
 $$(call tests,$(1)): $$(B)/test/%: $$(B)/obj/$(1)/%.o $$(filter-out %/main.o,$$(call objects,$(1))) \
                   $$(B)/lib/libmqx.a

@@ -1,8 +1,10 @@
 /* Sleeping and waking: nobody sleeps through a signal, and nobody wakes the dead for ever. */
 #include "wait.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
 
 #include "testing.h"
 
@@ -174,6 +176,48 @@ static void bit_of_the_dead_is_cleared(void)
     IS(mqxi_event_signal(event, false), 0);
     IS(mqxi_event_signal(event, false), 0);
     IS(atomic_load(event), 2 * MQXI_EVENT_STEP);
+}
+
+/* What happens right after a wake of one that woke nobody (syscall is wrapped by the linker). */
+static void (*meanwhile)(void *arg);
+static void *meanwhile_arg;
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
+
+/* Not with "...": which of the six there are, only the kernel knows. */
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+    long r = __real_syscall(number, a, b, c, d, e, f);
+    void (*then)(void *arg) = meanwhile;
+
+    if (then && number == SYS_futex && (int)b == FUTEX_WAKE && (int)c == 1 && r == 0) {
+        meanwhile = NULL;
+        then(meanwhile_arg);
+    }
+    return r;
+}
+
+static pid_t laid_down;
+
+static void lay_down_meanwhile(void *s)
+{
+    laid_down = lay_down(s);
+}
+
+/* A waker found nobody behind the bit; before it clears it, one lies down who relies on it. */
+static void asleep_before_the_bit_is_cleared(void)
+{
+    _Atomic uint32_t *event = make_event(MQXI_EVENT_SLEEPERS);
+    struct sleeper *s = make_sleeper(event);
+
+    meanwhile_arg = s;
+    meanwhile = lay_down_meanwhile;
+    mqxi_event_signal(event, false);
+    CHECK(laid_down);
+    mqxi_event_signal(event, false);
+    WAIT_FOR(atomic_load(&s->result) != RUNNING);
+    finish_with(laid_down, s, 0);
 }
 
 /* Of two, one is killed: the other is woken all the same. */
@@ -432,6 +476,7 @@ int main(void)
         UNIT(one_wake_for_each_of_several),
         UNIT(all_at_once),
         UNIT(bit_of_the_dead_is_cleared),
+        UNIT(asleep_before_the_bit_is_cleared),
         UNIT(the_dead_do_not_eat_wakes),
         UNIT(deadlines),
         UNIT(handler_interrupts),
