@@ -174,7 +174,9 @@ static const struct linear_call *under_way(unsigned lane)
 }
 
 /* Callers wait for each other, or for those who have finished: send or receive for one of them. Not
- * for several, or what one needs would be taken away for the next. */
+ * for several, or what one needs would be taken away for the next.  Where the queue is full and
+ * empty at once, all its slots belong to calls under way (linear/check.h), perhaps of those who are
+ * stopped: nobody can go on before one of these does. */
 static void help(void)
 {
     unsigned from = (unsigned)storm_below(&chance, WORKERS);
@@ -186,7 +188,10 @@ static void help(void)
 
         if (!c)
             continue;
-        harness(c->kind == LINEAR_SEND ? LINEAR_RECEIVE : LINEAR_SEND, LINEAR_HASTY, 1);
+        if (harness(c->kind == LINEAR_SEND ? LINEAR_RECEIVE : LINEAR_SEND, LINEAR_HASTY, 1) ==
+                LINEAR_REFUSED &&
+            any_stopped() && harness(c->kind, LINEAR_HASTY, 1) == LINEAR_REFUSED)
+            let_go_on(true);
         return;
     }
 }
