@@ -2,7 +2,7 @@
 # Check the models with spin: the good ones must pass, the broken ones must be caught.
 #
 #   model/run.sh quick  the smallest ones: seconds
-#   model/run.sh        the usual round: a few minutes on one core, up to 3 GB of memory
+#   model/run.sh        the usual round: a few minutes on one core, up to 4 GB of memory
 #   model/run.sh full   the large ones as well: a quarter of an hour, up to 8 GB
 #
 # One line a model.  A broken one that passes is a failure: the model has lost its teeth.
@@ -70,6 +70,7 @@ check()
 # execution end (hashes alone mislead spin here).
 exact='-DSAFETY -DCOLLAPSE -DMEMLIM=3000'
 hashed='-DSAFETY -DHC4 -DMEMLIM=3000'
+large='-DSAFETY -DHC4 -DMEMLIM=4500'
 cycles='-DNP -DCOLLAPSE -DMEMLIM=3000'
 
 good() { check pass "$@"; }
@@ -115,6 +116,7 @@ usual()
     broken 'registered after the look' notify "$exact" '-DSENDERS=2 -DBREAK_LATE_REGISTRATION'
 
     good 'any slot' engine "$hashed" '-DTREE=2'
+    good 'any of three slots, two leaf nodes' engine "$large" '-DFRONT=0 -DTREE=3'
     good 'a slot used again' engine "$hashed" '-DFRONT=0 -DTREE=2 -DSENDERS=1 -DSENDS=3'
     good 'linearizable' engine "$hashed" '-DTREE=2 -DFIXED -DLIN'
     good 'three senders' engine "$hashed" '-DFRONT=0 -DTREE=3 -DSENDERS=3 -DRECEIVERS=1 -DFIXED'
@@ -153,6 +155,7 @@ if [ "${1:-}" = full ]; then
         '-DFRONT=3 -DTREE=0 -DSENDERS=1 -DSENDS=3 -DURGENT -DLIN'
     good 'any slot, two leaf nodes' engine "$hashed" '-DTREE=3'
     good 'any slot, linearizable' engine "$hashed" '-DTREE=2 -DLIN'
+    good 'one death of four' engine "$hashed" '-DFRONT=0 -DTREE=3 -DFIXED -DDEATHS=1'
     good 'two deaths' engine "$hashed" '-DFRONT=0 -DTREE=2 -DRECEIVERS=1 -DFIXED -DDEATHS=2'
     good 'insert by compare-and-swap' engine "$hashed" '-DTREE=2 -DINSERT_CAS'
     good "insert the children's minimum" engine "$hashed" '-DTREE=2 -DINSERT_MIN'
