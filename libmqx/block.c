@@ -130,23 +130,49 @@ static ssize_t look_up(struct mqxi_call *t, uint64_t *longest)
     return r < 0 ? r : t->attempt(t);
 }
 
+/*
+ * The signal by which mq_notify tells this process of a message in this very queue
+ * interrupts no receive from it: the kernel sends it before anybody can have the message,
+ * and none where a receiver waits.  Ours comes from a thread, a little later.
+ */
+#define LATE_LOOKS 100 /* at a thread that is just at it */
+
+/* How many such signals have come, all of them handled before this call sleeps. */
+static uint32_t notified(const struct mqxi_queue *q)
+{
+    uint32_t raised = atomic_load(&q->raised);
+
+    for (int i = 0; i < LATE_LOOKS && raised != atomic_load(&q->raising); i++) {
+        MQXI_SYS(SYS_sched_yield);
+        raised = atomic_load(&q->raised);
+    }
+    return raised;
+}
+
+/* A handler ran, and there had been so many before: was it this one's? */
+static bool was_notified(const struct mqxi_call *t, uint32_t before)
+{
+    return !t->sending && atomic_load(&t->q->raising) != before;
+}
+
 /* Wait until an attempt succeeds, the deadline passes, or a signal handler ran. */
 ssize_t mqxi_block(struct mqxi_call *t)
 {
     struct mqxi_alarm alarm = {.restarts = t->restarts};
 
     for (;;) {
+        uint32_t before = notified(t->q);
         uint64_t longest, mask = mqxi_signals_hold();
         bool rang = MQXI_ONLY_THREAD && mqxi_alarm_rang(&alarm);
         ssize_t r = look_up(t, &longest);
-        bool interrupted = mqxi_signals_release(mask, t->restarts) || rang;
+        bool interrupted = mqxi_signals_release(mask, t->restarts);
 
         if (r != -EAGAIN)
             return r;
-        if (interrupted)
+        if (rang || (interrupted && !was_notified(t, before)))
             return -EINTR;
         r = sleep_outside(t, longest);
-        if (r < 0)
+        if (r < 0 && (r != -EINTR || !was_notified(t, before)))
             return r;
         t->slept = true;
     }

@@ -289,10 +289,13 @@ static enum found look_at(struct record *r, bool due, struct mqxi_watch *watch, 
 
 static void deliver(const struct chunk *c, struct news *news, struct mqxi_sender by)
 {
-    struct mqxi_notify *entry =
-        mqxi_notify_entry(news->registration.queue, news->registration.name);
+    struct mqxi_queue *q = news->registration.queue;
+    struct mqxi_notify *entry = mqxi_notify_entry(q, news->registration.name);
 
+    /* Who receives from this queue meanwhile is not interrupted: to him, it came before. */
+    atomic_fetch_add(&q->raising, 1);
     mqxi_deliver_signal(&news->delivery, by);
+    atomic_fetch_add(&q->raised, 1);
     mqxi_event_signal(&entry->event, true); /* its sender may be waiting for that */
     if (news->delivery.kind == SIGEV_THREAD)
         mqxi_deliver_thread(&news->delivery, c->name);

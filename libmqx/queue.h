@@ -38,6 +38,8 @@ struct mqxi_queue {
     _Atomic uint64_t fifo;    /* inode number of its FIFO, once a descriptor was opened; else 0 */
     _Atomic int fd;           /* hint: a descriptor of that FIFO, if it still is one; else -1 */
     _Atomic bool blocking;    /* posix.c: O_NONBLOCK was clear when last asked for */
+    _Atomic uint32_t raising; /* notify_helper.c: signals of mq_notify that it began to send, */
+    _Atomic uint32_t raised;  /* and that it has sent: see block.c */
     _Atomic uint32_t refs;    /* descriptors and blocked calls that use this struct */
     _Atomic bool dead;        /* guard.c: the mapping is gone, only -EIO comes from it */
     char name[NAME_MAX + 1];  /* that it was attached by, or given; may be another queue's by now */

@@ -323,6 +323,39 @@ static void registers_again_elsewhere(void **state)
     assert_int_equal(reap(pid), 0);
 }
 
+enum { MANY = 3000 };
+
+static int child_sends_many(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < MANY; i++)
+        if (mq_send(q, "x", 1, 0) < 0)
+            return errno;
+    return 0;
+}
+
+static void register_anew(int signal, siginfo_t *info, void *context)
+{
+    (void)signal, (void)info, (void)context;
+    registers(q, 1);
+}
+
+/* It came before he could have the message, or there was none, since he was waiting. */
+static void interrupts_no_receive(void **state)
+{
+    struct timespec late = in_ms(3600000);
+    pid_t pid;
+
+    (void)state;
+    q = create_quiet(4);
+    handle(SIGUSR1, register_anew, 0); /* without SA_RESTART */
+    ok(registers(q, 1));
+    pid = spawn(child_sends_many, NULL);
+    for (int i = 0; i < MANY; i++)
+        assert_int_equal(mq_timedreceive(q, (char[32]){0}, 32, NULL, &late), 1);
+    assert_int_equal(reap(pid), 0);
+}
+
 int group_notify_when(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +388,8 @@ int group_notify_when(void)
              registers_again),
         SAYS("mq_notify(3): and is notified of another process's next message",
              registers_again_elsewhere),
+        SAYS("mq_notify(3): it interrupts no receive from the queue that it is about",
+             interrupts_no_receive),
     };
 
     return RUN("notification: when", tests);
