@@ -42,8 +42,10 @@ static int vanished(const struct mqxi_queue *q)
     return atomic_load_explicit(&q->dead, memory_order_relaxed) ? -EIO : 0;
 }
 
-static int fill(struct mqxi_queue *q, uint32_t slot, const void *data, uint32_t len,
-                const struct mqxi_sender *sender, int64_t type, uint64_t sent_ns)
+static inline __attribute__((always_inline)) int fill(struct mqxi_queue *q, uint32_t slot,
+                                                      const void *data, uint32_t len,
+                                                      const struct mqxi_sender *sender,
+                                                      int64_t type, uint64_t sent_ns)
 {
     struct mqxi_slot *s = mqxi_slot(q, slot);
 
@@ -91,7 +93,8 @@ static void note_urgent(struct mqxi_queue *q, uint32_t rank)
 }
 
 /* Make a filled slot a message.  Returns its key, or 0 if the segment is damaged. */
-static uint64_t publish(struct mqxi_queue *q, uint32_t slot, uint32_t prio, struct mqxi_sent *sent)
+static inline __attribute__((always_inline)) uint64_t publish(struct mqxi_queue *q, uint32_t slot,
+                                                              uint32_t prio, struct mqxi_sent *sent)
 {
     struct mqxi_header *h = q->header;
     uint64_t sequence, key;
@@ -104,6 +107,7 @@ static uint64_t publish(struct mqxi_queue *q, uint32_t slot, uint32_t prio, stru
     mqxi_slot_set(&mqxi_slot(q, slot)->key, key);
     sent->slot = slot;
     sent->key = key;
+    sent->promise.made = false;
     if (__builtin_expect(
             atomic_load_explicit(&h->put_tells, memory_order_relaxed) & MQXI_TELLS_NOTIFIERS, 0))
         mqxi_notify_promise(q, sequence, &sent->promise);
@@ -164,17 +168,13 @@ static __attribute__((noinline)) bool enter_typed(struct mqxi_queue *q, uint32_t
     return true;
 }
 
-int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio, int64_t type,
-             uint32_t *slot_out, uint64_t *key_out)
+/* Compiled twice: for this process's own messages, the usual ones, and for others'. */
+static inline __attribute__((always_inline)) int
+put(struct mqxi_queue *q, const struct mqxi_sender *from, const void *data, uint32_t len,
+    uint32_t prio, int64_t type, uint32_t *slot_out, uint64_t *key_out)
 {
-    return mqxi_put_from(q, NULL, data, len, prio, type, slot_out, key_out);
-}
-
-int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const void *data,
-                  uint32_t len, uint32_t prio, int64_t type, uint32_t *slot_out, uint64_t *key_out)
-{
-    struct mqxi_sender sender = from ? *from : (struct mqxi_sender){0};
-    struct mqxi_sent sent = {.from = from};
+    struct mqxi_sender sender;
+    struct mqxi_sent sent; /* no initializer: most of it is only for notification */
     struct mqxi_identity *me;
     uint64_t owner, key, sent_ns = now_coarse();
     uint32_t slot = 0;
@@ -185,6 +185,7 @@ int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const vo
         r = -EMSGSIZE;
     if (r < 0)
         return r;
+    sent.from = from;
     if (typed && full(q, len, key_out ? key_out : &key))
         return -EAGAIN;
     mqxi_fetch_first(q);
@@ -197,10 +198,11 @@ int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const vo
         r = mqxi_slot_claim(q, owner, &slot, key_out ? key_out : &key);
         if (r < 0)
             return vanished(q) ? -EIO : r;
-        if (!from) {
-            sender.pid = atomic_load_explicit(&me->pid, memory_order_relaxed);
-            sender.uid = atomic_load_explicit(&me->uid, memory_order_relaxed);
-        }
+        if (from)
+            sender = *from;
+        else
+            sender = (struct mqxi_sender){atomic_load_explicit(&me->pid, memory_order_relaxed),
+                                          atomic_load_explicit(&me->uid, memory_order_relaxed)};
         r = fill(q, slot, data, len, &sender, type, sent_ns);
     } while (atomic_load_explicit(&me->owner, memory_order_relaxed) != owner);
     if (typed && r == 0 && !enter_typed(q, slot, len, type, sender.pid))
@@ -219,6 +221,18 @@ int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const vo
     if (key_out)
         *key_out = key;
     return vanished(q) ? -EIO : r;
+}
+
+int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio, int64_t type,
+             uint32_t *slot, uint64_t *key)
+{
+    return put(q, NULL, data, len, prio, type, slot, key);
+}
+
+int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const void *data,
+                  uint32_t len, uint32_t prio, int64_t type, uint32_t *slot, uint64_t *key)
+{
+    return put(q, from, data, len, prio, type, slot, key);
 }
 
 static inline __attribute__((always_inline)) struct mqxi_first
