@@ -116,7 +116,8 @@ static void scan_all(const struct mqxi_queue *q, const struct mqxi_choice *c, st
  * As engine.c's look: what was found is right if it had its sequence before we began, for then
  * whatever goes before it had, too, and was gone when we looked at its slot, or is still being
  * sent.  Not where the lowest type is wanted, which may have come later: then nothing may have
- * arrived.  Where something always does, the queue's order is what we saw of it.
+ * arrived.  Where something always does, a call must end all the same: what came while it looked
+ * counts as coming later.
  */
 static int search(struct mqxi_queue *q, const struct mqxi_choice *c, struct mqxi_first *first,
                   uint32_t *seen)

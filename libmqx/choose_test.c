@@ -4,8 +4,8 @@
 #include "engine.h"
 #include "held.h"
 #include "msqids.h"
-#include "repair.h"
 #include "testing.h"
+#include "wait.h"
 
 static struct mqxi_queue *typed(uint32_t maxmsg)
 {
@@ -212,17 +212,15 @@ static void always_a_low_one(void *arg)
         IS(mqxi_take_chosen(w->q, &c, &taken), 0); /* there is another one, if not this */
         IS(mqxi_take_commit(w->q, &taken), 0);
         atomic_fetch_add(w->rounds, 1);
+        mqxi_event_pause(100); /* who never stops sending is not waited for */
     }
 }
 
-static void lowest_is_not_missed(void)
+/* Slots 1 to 250 are full, of another type. */
+static struct mqxi_queue *full_between(void)
 {
     struct mqxi_queue *q = typed(300);
-    _Atomic uint32_t *stop = shared(2 * sizeof(*stop)), *rounds = stop + 1;
-    struct work w = {q, 0, stop, rounds};
-    const struct mqxi_choice lowest = {MQXI_LOWEST, 3, 1000, false};
     struct mqxi_taken taken;
-    pid_t other;
 
     IS(mqxi_put(q, "", 0, 0, 1, NULL, NULL), 0);
     for (int i = 0; i < 250; i++)
@@ -230,26 +228,83 @@ static void lowest_is_not_missed(void)
     IS(mqxi_put(q, "", 0, 0, 1, NULL, NULL), 0);
     IS(mqxi_take(q, &taken), 0);
     IS(mqxi_take_commit(q, &taken), 0);
-    other = start(always_a_low_one, &w);
-    while (atomic_load(rounds) < 200000 && !time_is_up()) {
+    return q;
+}
+
+/* Choose while other(work) goes on, and check what is found. */
+static void choose_beside(struct mqxi_queue *q, void (*other)(void *), struct mqxi_choice c,
+                          void (*check)(struct mqxi_queue *q, const struct mqxi_first *found))
+{
+    _Atomic uint32_t *stop = shared(2 * sizeof(*stop)), *rounds = stop + 1;
+    struct work w = {q, 0, stop, rounds};
+    pid_t child = start(other, &w);
+
+    while (atomic_load(rounds) < 100000 && !time_is_up()) {
         struct mqxi_first first = {1, 1}; /* not what is wanted: search */
         uint32_t seen;
-        int r = mqxi_choose(q, &lowest, &first, &seen);
 
-        IS(r, 0);
-        IS(atomic_load(&q->types[first.slot]), 1);
+        if (mqxi_choose(q, &c, &first, &seen) == 0)
+            check(q, &first);
+        else
+            CHECK(c.mode == MQXI_EQUAL);
     }
     atomic_store(stop, 1);
-    finish(other);
+    finish(child);
+}
+
+static void is_of_type_1(struct mqxi_queue *q, const struct mqxi_first *found)
+{
+    IS(atomic_load(&q->types[found->slot]), 1);
+}
+
+static void lowest_is_not_missed(void)
+{
+    choose_beside(full_between(), always_a_low_one,
+                  (struct mqxi_choice){MQXI_LOWEST, 3, 1000, false}, is_of_type_1);
+}
+
+/* One in the first slot, and then one in the last; taken in that order. */
+static void two_in_order(void *arg)
+{
+    struct work *w = arg;
+    const struct mqxi_choice c = {MQXI_EQUAL, 1, 1000, false};
+    struct mqxi_taken taken;
+
+    while (!atomic_load(w->received)) {
+        for (int i = 0; i < 2; i++)
+            IS(mqxi_put(w->q, "", 0, 0, 1, NULL, NULL), 0);
+        for (int i = 0; i < 2; i++) {
+            IS(mqxi_take_chosen(w->q, &c, &taken), 0);
+            IS(mqxi_take_commit(w->q, &taken), 0);
+        }
+        atomic_fetch_add(w->rounds, 1);
+    }
+}
+
+/* If the earlier one is there now, it was when the other came. */
+static void none_before(struct mqxi_queue *q, const struct mqxi_first *found)
+{
+    uint64_t ctl = atomic_load(&q->ctl[0]);
+
+    CHECK(!mqxi_ctl_ready(ctl) || ctl >= found->key);
+}
+
+static void first_is_not_passed(void)
+{
+    struct mqxi_queue *q = full_between();
+    const struct mqxi_choice one = {MQXI_EQUAL, 1, 1000, false};
+    struct mqxi_taken taken;
+
+    IS(mqxi_take_chosen(q, &one, &taken), 0);
+    IS(mqxi_take_commit(q, &taken), 0);
+    choose_beside(q, two_in_order, one, none_before);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(beside_a_model),
-        UNIT(nowhere_to_put_it),
-        UNIT(each_for_its_own),
-        UNIT(lowest_is_not_missed),
+        UNIT(beside_a_model),       UNIT(nowhere_to_put_it),   UNIT(each_for_its_own),
+        UNIT(lowest_is_not_missed), UNIT(first_is_not_passed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
