@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "bell.h"
 #include "client.h"
 #include "names.h"
 #include "wait.h"
@@ -113,6 +114,8 @@ static int remove_from(struct mqxi_queue *q, uint32_t state)
         return -EAGAIN;
     mqxi_event_signal(&q->header->recv_event, true);
     mqxi_event_signal(&q->header->send_event, true);
+    if (atomic_load(&q->header->put_tells) & MQXI_TELLS_POLLERS)
+        mqxi_bell_sync(q); /* while its FIFO has a name */
     bury(q->id, q->header->key, q->ino);
     empty(q);
     return state == MQXI_SYSV_REMOVED ? -EINVAL : 0;

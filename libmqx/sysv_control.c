@@ -5,6 +5,7 @@
 #include <sys/msg.h>
 #include <time.h>
 
+#include "bell.h"
 #include "block.h"
 #include "conf.h"
 #include "held.h"
@@ -103,6 +104,8 @@ static int set_queue(struct mqxi_queue *q, const struct msqid_ds *to)
     /* Who waits may have no right to any more, or room. */
     mqxi_event_signal(&h->recv_event, true);
     mqxi_event_signal(&h->send_event, true);
+    if (atomic_load(&h->put_tells) & MQXI_TELLS_POLLERS)
+        mqxi_bell_sync(q);
     return 0;
 }
 
@@ -137,7 +140,7 @@ static int on_queue(int id, int command, struct msqid_ds *buffer)
 struct census {
     uint32_t queues, highest;
     uint64_t messages, bytes;
-    bool contents; /* count these, too */
+    bool contents; /* count all but the highest, too */
 };
 
 static int count(uint32_t index, void *arg)
@@ -148,13 +151,12 @@ static int count(uint32_t index, void *arg)
     char path[PATH_MAX];
     int id;
 
-    if (mqxi_msqid_at(index, &id) < 0)
-        return 0;
-    c->queues++;
     if (index > c->highest)
         c->highest = index;
-    if (c->contents && mqxi_msqid_path(id, path) == 0 &&
-        mqxi_segment_peek_sysv(path, &h, &st) == 0) {
+    if (!c->contents || mqxi_msqid_at(index, &id) < 0)
+        return 0;
+    c->queues++;
+    if (mqxi_msqid_path(id, path) == 0 && mqxi_segment_peek_sysv(path, &h, &st) == 0) {
         uint64_t held = atomic_load(&h.held);
 
         c->messages += mqxi_held_count(held);
