@@ -105,14 +105,14 @@ static int get(key_t key, int flags)
 {
     int r = -ENOENT;
 
-    if (key == IPC_PRIVATE)
-        return create(key, flags);
     for (int i = 0; i < ATTEMPTS; i++) {
-        r = find(key, flags);
-        if (r != -ENOENT || !(flags & IPC_CREAT))
+        r = key == IPC_PRIVATE ? -ENOENT : find(key, flags);
+        if (r != -ENOENT || (key != IPC_PRIVATE && !(flags & IPC_CREAT)))
             break;
         r = create(key, flags);
-        if (r != -EEXIST) /* else: another process created it after we looked */
+        /* Else another process created it after we looked, or we stood still for so long that what
+         * we had built was tidied away. */
+        if (r != -EEXIST && r != -ENOENT)
             break;
     }
     return r;
