@@ -13,24 +13,20 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "held.h"
-#include "msqids.h"
 #include "posix.h"
 #include "sys.h"
 #include "thread.h"
 
-#define PAGE_ENTRIES (MQXI_PAGE / sizeof(void *))
+typedef mqxi_msqs_entry entry;
 
-typedef struct mqxi_queue *_Atomic entry;
-
-static entry *_Atomic pages[MQXI_MSQID_MAX / PAGE_ENTRIES];
+mqxi_msqs_entry *_Atomic mqxi_msqs_pages[MQXI_MSQS_PAGES];
+_Atomic uint32_t mqxi_msqs_epoch;
 static _Atomic uint32_t order[MQXI_MSQS_MOST]; /* indexes + 1, as they were attached; 0: none */
 static _Atomic uint32_t attached;
-static _Atomic uint32_t epoch; /* of the caller's rights */
 
 static entry *find(uint32_t index, bool make)
 {
-    entry *_Atomic *page = &pages[index / PAGE_ENTRIES];
+    entry *_Atomic *page = &mqxi_msqs_pages[index / MQXI_MSQS_PER_PAGE];
     entry *at = atomic_load_explicit(page, memory_order_acquire);
     long made;
 
@@ -44,7 +40,7 @@ static entry *find(uint32_t index, bool make)
         else
             MQXI_SYS(SYS_munmap, made, MQXI_PAGE); /* another thread was first */
     }
-    return at ? &at[index % PAGE_ENTRIES] : NULL;
+    return at ? &at[index % MQXI_MSQS_PER_PAGE] : NULL;
 }
 
 static void set(entry *e, struct mqxi_queue *q)
@@ -80,14 +76,12 @@ void mqxi_msqs_drop(const struct mqxi_queue *q)
         mqxi_queue_put(it);
 }
 
-int mqxi_msqs_get(int id, struct mqxi_queue **q)
+int mqxi_msqs_attach(int id, struct mqxi_queue **q)
 {
     entry *e = id < 0 ? NULL : find(mqxi_msqid_index(id), false);
     int r;
 
     *q = e ? atomic_load_explicit(e, memory_order_acquire) : NULL;
-    if (__builtin_expect(*q && (*q)->id == id && !mqxi_held_removed(*q), 1))
-        return 0;
     if (*q)
         mqxi_msqs_drop(*q);
     r = mqxi_msqid_attach(id, q);
@@ -109,26 +103,16 @@ unsigned mqxi_msqs_mode(const struct mqxi_queue *q)
     return (mqxi_in_group(h->cgid) || mqxi_in_group(atomic_load(&h->gid)) ? mode >> 3 : mode) & 7;
 }
 
-/* Which owner, mode and caller they are the rights of. */
-static uint32_t tag(const struct mqxi_queue *q)
+unsigned mqxi_msqs_ask_rights(struct mqxi_queue *q)
 {
-    return ((uint32_t)atomic_load_explicit(&q->header->changed_ns, memory_order_acquire) * 8 +
-            (atomic_load_explicit(&epoch, memory_order_relaxed) + 1) * UINT32_C(0x9e3779b8)) &
-           ~7u;
-}
+    uint32_t tag = mqxi_msqs_tag(q),
+             rights = mqxi_msqs_mode(q) | 1; /* bit 0: they were asked for */
 
-unsigned mqxi_msqs_rights(struct mqxi_queue *q)
-{
-    uint32_t rights = atomic_load_explicit(&q->rights, memory_order_relaxed), now = tag(q);
-
-    if (__builtin_expect((rights & ~7u) != now || !(rights & 1), 0)) {
-        rights = now | mqxi_msqs_mode(q) | 1; /* bit 0: they were asked for */
-        atomic_store_explicit(&q->rights, rights, memory_order_relaxed);
-    }
-    return rights & (MQXI_MAY_READ | MQXI_MAY_WRITE);
+    atomic_store_explicit(&q->rights, tag | rights, memory_order_relaxed);
+    return rights;
 }
 
 void mqxi_msqs_forget_rights(void)
 {
-    atomic_fetch_add(&epoch, 1);
+    atomic_fetch_add(&mqxi_msqs_epoch, 8);
 }

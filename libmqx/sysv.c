@@ -269,14 +269,17 @@ int mqx_msgsnd(int id, const void *message, size_t len, int flags)
     return (int)mqxi_result(r);
 }
 
-static struct mqxi_choice choice_of(long type, int flags)
+/* Field by field: a struct that is made elsewhere and copied costs more than all the rest of this.
+ */
+static inline void choose(struct mqxi_choice *c, long type, int flags)
 {
-    if (type == 0)
-        return (struct mqxi_choice){.mode = MQXI_ANY};
-    if (type < 0)
-        return (struct mqxi_choice){.mode = MQXI_LOWEST,
-                                    .type = type == LONG_MIN ? LONG_MAX : -type};
-    return (struct mqxi_choice){.mode = flags & MSG_EXCEPT ? MQXI_OTHER : MQXI_EQUAL, .type = type};
+    c->type = type;
+    if (__builtin_expect(type < 0, 0)) {
+        c->mode = MQXI_LOWEST;
+        c->type = type == LONG_MIN ? LONG_MAX : -type;
+    } else {
+        c->mode = type == 0 ? MQXI_ANY : flags & MSG_EXCEPT ? MQXI_OTHER : MQXI_EQUAL;
+    }
 }
 
 static int check_flags(const void *message, size_t room, int flags)
@@ -322,7 +325,7 @@ ssize_t mqx_msgrcv(int id, void *message, size_t room, long type, int flags)
     if (__builtin_expect(r == 0 && flags & MSG_COPY, 0)) {
         r = copy(t.call.q, message, room, type, flags);
     } else if (__builtin_expect(r == 0, 1)) {
-        t.choice = choice_of(type, flags);
+        choose(&t.choice, type, flags);
         t.choice.longest = flags & MSG_NOERROR || room > UINT32_MAX ? UINT32_MAX : (uint32_t)room;
         t.choice.fault = mqxi_nowhere(message);
         t.buffer = message;
