@@ -186,6 +186,7 @@ $(RESOURCE): $(B)/test/%: $(B)/obj/compat-tests/resources/%.o
 $(B)/test/step_storm: $(call objects,compat-tests/crash/step)
 $(B)/test/kill_storm: $(call objects,compat-tests/crash/kill)
 $(B)/test/stop_storm: $(call objects,compat-tests/crash/stop)
+$(B)/test/sysv_storm: $(call objects,compat-tests/crash/sysv)
 $(addprefix $(B)/test/linear_,storm check_test search_test): $(call objects,compat-tests/crash/linear)
 # Its own calls are not to be resolved while they are stepped through.
 $(B)/test/step_storm: LDFLAGS += -Wl,-z,now
