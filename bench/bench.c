@@ -44,7 +44,9 @@ static const struct row {
     {"trip", "round trip", 10, TWO_CORES, 10}, {"trip", "round trip", BIG, TWO_CORES, 10},
     {"trip", "round trip", 10, FREE, 0},       {"trip", "round trip", BIG, FREE, 0},
 };
-#define DEEP_TARGET 4.0 /* at most */
+#define DEEP_TARGET 4.0      /* at most */
+#define MSGSIZE     64       /* bench_worker's */
+#define KERNEL_ROOM 1000000L /* msg_qbytes that our rows may need */
 
 static bool quick, strict;
 static int rounds;
@@ -52,7 +54,7 @@ static double seconds;
 static const char *only;
 static char worker[PATH_MAX], preload[PATH_MAX], directory[] = "/dev/shm/mqx-bench-XXXXXX";
 static int cpus[2], cpu_count;
-static long kernel_maxmsg;
+static long kernel_maxmsg, kernel_room; /* messages, bytes: 0 where there are no such queues */
 static FILE *json;
 static int measured, short_rows;
 static volatile sig_atomic_t running, interrupted;
@@ -203,6 +205,11 @@ static void print_row(struct result *r)
     short_rows += r->target > 0 && !ok;
 }
 
+static bool is_sysv(const char *kind)
+{
+    return strncmp(kind, "sysv-", 5) == 0;
+}
+
 static void bench_row(const struct row *row)
 {
     struct result result = {.name = row->name,
@@ -211,15 +218,16 @@ static void bench_row(const struct row *row)
                             .maxmsg = row->maxmsg,
                             .at_least = true,
                             .target = row->target};
+    long most = is_sysv(row->kind) ? kernel_room / MSGSIZE : kernel_maxmsg;
 
     if (row->place == TWO_CORES && cpu_count < 2) {
         printf("%-13s %7d  %-10s skipped: one CPU\n", row->name, row->maxmsg, result.place);
         return;
     }
-    if (row->maxmsg > kernel_maxmsg) {
-        printf(
-            "%-13s %7d  %-10s skipped: the kernel's msg_max is %ld, and only root may raise it\n",
-            row->name, row->maxmsg, result.place, kernel_maxmsg);
+    if (row->maxmsg > most) {
+        printf("%-13s %7d  %-10s skipped: the kernel's queues hold %ld messages, and only root may "
+               "raise that\n",
+               row->name, row->maxmsg, result.place, most);
         return;
     }
     for (int r = 0; r < rounds; r++) {
@@ -261,6 +269,12 @@ static void bench_deep(void)
 /* --- the machine
  * ------------------------------------------------------------------------------------ */
 
+/* Was this kind asked for?  By its name, or the beginning of it. */
+static bool wanted(const char *kind)
+{
+    return !only || strncmp(only, kind, strlen(only)) == 0;
+}
+
 static void find_cpus(void)
 {
     cpu_set_t set;
@@ -275,23 +289,34 @@ static void find_cpus(void)
         }
 }
 
-/* How many messages may a kernel queue have?  As root, as many as we need, in our own namespace. */
-static void raise_kernel_limit(void)
+/* A limit of the kernel's, raised to what we need where we may; 0: there is none. */
+static long kernel_limit(const char *path, long needed, bool may_raise)
 {
-    static const char path[] = "/proc/sys/fs/mqueue/msg_max";
     char text[32] = "";
     int fd;
 
-    if (unshare(CLONE_NEWIPC) == 0 && (fd = open(path, O_WRONLY | O_CLOEXEC)) >= 0) {
-        if (dprintf(fd, "%d", BIG) < 0)
+    if (may_raise && (fd = open(path, O_WRONLY | O_CLOEXEC)) >= 0) {
+        if (dprintf(fd, "%ld", needed) < 0)
             fprintf(stderr, "bench: cannot write %s: %s\n", path, strerror(errno));
         close(fd);
     }
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || read(fd, text, sizeof text - 1) <= 0)
+    if (fd >= 0 && read(fd, text, sizeof text - 1) < 0)
+        text[0] = '\0';
+    if (fd >= 0)
+        close(fd);
+    return atol(text);
+}
+
+/* How much may a kernel queue hold?  As root, as much as we need, in our own namespace. */
+static void raise_kernel_limits(void)
+{
+    bool own = unshare(CLONE_NEWIPC) == 0;
+
+    kernel_maxmsg = kernel_limit("/proc/sys/fs/mqueue/msg_max", BIG, own);
+    kernel_room = kernel_limit("/proc/sys/kernel/msgmnb", KERNEL_ROOM, own);
+    if (!kernel_maxmsg)
         fail("this kernel has no message queues");
-    close(fd);
-    kernel_maxmsg = atol(text);
 }
 
 static void find_programs(const char *library)
@@ -340,7 +365,7 @@ static const char *options(int argc, char **argv, const char **library)
         return file;
     fprintf(stderr,
             "usage: %s [--preload LIBRARY] [--json FILE] [--quick] [--rounds N] [--seconds S]\n"
-            "       [--only pair|stream|trip|deep] [--strict]\n"
+            "       [--only pair|stream|trip|deep|sysv|sysv-pair|...] [--strict]\n"
             "  --quick   a short round, to see that it runs; its ratios say little\n"
             "  --strict  exit 1 if a ratio falls short of its target\n",
             argv[0]);
@@ -354,7 +379,7 @@ int main(int argc, char **argv)
 
     find_programs(library);
     find_cpus();
-    raise_kernel_limit();
+    raise_kernel_limits();
     if (file && !(json = fopen(file, "w"))) {
         fprintf(stderr, "bench: cannot write %s: %s\n", file, strerror(errno));
         return 1;
@@ -371,9 +396,9 @@ int main(int argc, char **argv)
         fprintf(json, "{\"rounds\": %d, \"seconds\": %g, \"cpus\": %d, \"quick\": %s, \"rows\": [",
                 rounds, seconds, cpu_count, quick ? "true" : "false");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (!only || strcmp(only, rows[i].kind) == 0)
+        if (wanted(rows[i].kind))
             bench_row(&rows[i]);
-    if (!only || strcmp(only, "deep") == 0)
+    if (wanted("deep"))
         bench_deep();
     if (json && (fprintf(json, "\n]}\n") < 0 || fclose(json) != 0))
         fail("cannot write the JSON file");

@@ -8,9 +8,12 @@
  *
  *     bench_worker KIND ENGINE MAXMSG SECONDS CPU CPU [FILL ROUNDS]
  *
- * KIND: pair, stream, trip, deep.  ENGINE: kernel or mqx, whose queues these
+ * KIND: pair, stream, trip, deep; sysv-pair, sysv-stream, sysv-trip, sysv-type on
+ * System V queues, which have room for as many messages.  ENGINE: kernel or mqx, whose queues these
  * must be.  CPU: where the first and second process run, -1: anywhere.
  */
+#include "../compat-tests/sysv/kernels.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <mqueue.h>
@@ -34,7 +37,9 @@
 #define TIMEOUT 60 /* seconds after which a measurement is taken to hang */
 
 static char names[2][64];
-static mqd_t queues[2];
+static mqd_t queues[2]; /* or msqids */
+static bool sysv;
+static long wanted;               /* type: 0, all */
 static uint64_t duration, warmup; /* ns */
 static int cpus[2];
 static pid_t owner;
@@ -43,7 +48,7 @@ static void remove_queues(void)
 {
     if (getpid() == owner)
         for (int i = 0; i < 2; i++)
-            mq_unlink(names[i]);
+            sysv ? msgctl(queues[i], IPC_RMID, NULL) : mq_unlink(names[i]);
 }
 
 __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *format, ...)
@@ -94,10 +99,54 @@ static void open_queue(int i, long maxmsg, bool kernel)
         die("these are not the %s queues", kernel ? "kernel's" : "mqx");
 }
 
+static void open_sysv(int i, long maxmsg, bool kernel)
+{
+    struct msqid_ds ds;
+
+    queues[i] = msgget(IPC_PRIVATE, 0600);
+    if (queues[i] == -1 || msgctl(queues[i], IPC_STAT, &ds) != 0)
+        die("msgget");
+    ds.msg_qbytes = (msglen_t)maxmsg * MSGSIZE;
+    if (msgctl(queues[i], IPC_SET, &ds) != 0)
+        die("IPC_SET of msg_qbytes to %ld messages", maxmsg);
+    if (sysv_is_kernels(queues[i]) != kernel)
+        die("these are not the %s queues", kernel ? "kernel's" : "mqx");
+}
+
+struct typed {
+    long type;
+    uint64_t number[MSGSIZE / sizeof(uint64_t)];
+};
+
+/* A priority is a type here; they are from 1 on. */
+static void send_sysv(int i, uint64_t number, unsigned prio)
+{
+    struct typed message = {1 + (long)prio, {number}};
+
+    message.number[7] = ~number;
+    if (msgsnd(queues[i], &message, MSGSIZE, 0) != 0)
+        die("msgsnd");
+}
+
+static uint64_t receive_sysv(int i)
+{
+    struct typed message;
+
+    if (msgrcv(queues[i], &message, MSGSIZE, wanted, 0) != MSGSIZE)
+        die("msgrcv");
+    if (message.number[7] != ~message.number[0] || (wanted && message.type != wanted))
+        die("damaged message");
+    return message.number[0];
+}
+
 static void send_number(int i, uint64_t number, unsigned prio)
 {
     uint64_t message[MSGSIZE / sizeof(uint64_t)] = {number};
 
+    if (sysv) {
+        send_sysv(i, number, prio);
+        return;
+    }
     message[7] = ~number;
     if (mq_send(queues[i], (const char *)message, sizeof message, prio) != 0)
         die("mq_send");
@@ -108,6 +157,8 @@ static uint64_t receive_number(int i)
     uint64_t message[MSGSIZE / sizeof(uint64_t)];
     unsigned prio;
 
+    if (sysv)
+        return receive_sysv(i);
     if (mq_receive(queues[i], (char *)message, sizeof message, &prio) != sizeof message)
         die("mq_receive");
     if (message[7] != ~message[0])
@@ -152,6 +203,21 @@ static void pair(void)
 
     pin(cpus[0]);
     printf("%.2f\n", time_pairs(0, 0, 0, &count));
+}
+
+/* Pairs of the one wanted type, behind `fill` messages of another. */
+static void type(uint64_t fill)
+{
+    uint64_t count;
+
+    pin(cpus[0]);
+    for (uint64_t n = 0; n < fill; n++)
+        send_number(0, n, 0);
+    wanted = 2;
+    printf("%.2f\n", time_pairs(LAST / 2, 0, 1, &count));
+    wanted = 0;
+    for (uint64_t n = 0; n < fill; n++)
+        expect(0, n);
 }
 
 /*
@@ -267,6 +333,7 @@ static void trip(void)
 
 int main(int argc, char **argv)
 {
+    const char *kind = argc > 1 ? argv[1] : "";
     bool kernel;
     long maxmsg;
 
@@ -283,16 +350,20 @@ int main(int argc, char **argv)
     warmup = duration / 4;
     cpus[0] = atoi(argv[5]);
     cpus[1] = atoi(argv[6]);
-    open_queue(0, maxmsg, kernel);
-    open_queue(1, maxmsg < 1000 ? maxmsg : 1000, kernel);
+    sysv = strncmp(kind, "sysv-", 5) == 0;
+    kind += sysv ? 5 : 0;
+    (sysv ? open_sysv : open_queue)(0, maxmsg, kernel);
+    (sysv ? open_sysv : open_queue)(1, maxmsg < 1000 ? maxmsg : 1000, kernel);
     atexit(remove_queues);
-    if (strcmp(argv[1], "pair") == 0)
+    if (strcmp(kind, "pair") == 0)
         pair();
-    else if (strcmp(argv[1], "stream") == 0)
+    else if (strcmp(kind, "stream") == 0)
         stream();
-    else if (strcmp(argv[1], "trip") == 0)
+    else if (strcmp(kind, "trip") == 0)
         trip();
-    else if (strcmp(argv[1], "deep") == 0 && argc == 9)
+    else if (strcmp(kind, "type") == 0 && sysv)
+        type((uint64_t)maxmsg - 1);
+    else if (strcmp(kind, "deep") == 0 && argc == 9)
         deep(strtoull(argv[7], NULL, 10), (unsigned)atoi(argv[8]));
     else
         die("no such measurement: %s", argv[1]);
