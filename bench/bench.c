@@ -36,13 +36,29 @@ static const struct row {
     enum place place;
     double target;
 } rows[] = {
-    {"pair", "pair", 10, ONE_CORE, 6.0},       {"pair", "pair", BIG, ONE_CORE, 6.0},
-    {"stream", "stream", 10, ONE_CORE, 1.5},   {"stream", "stream", BIG, ONE_CORE, 1.5},
-    {"stream", "stream", 10, TWO_CORES, 4.0},  {"stream", "stream", BIG, TWO_CORES, 4.0},
-    {"stream", "stream", 10, FREE, 0},         {"stream", "stream", BIG, FREE, 0},
-    {"trip", "round trip", 10, ONE_CORE, 1.3}, {"trip", "round trip", BIG, ONE_CORE, 1.3},
-    {"trip", "round trip", 10, TWO_CORES, 10}, {"trip", "round trip", BIG, TWO_CORES, 10},
-    {"trip", "round trip", 10, FREE, 0},       {"trip", "round trip", BIG, FREE, 0},
+    {"pair", "pair", 10, ONE_CORE, 6.0},
+    {"pair", "pair", BIG, ONE_CORE, 6.0},
+    {"stream", "stream", 10, ONE_CORE, 1.5},
+    {"stream", "stream", BIG, ONE_CORE, 1.5},
+    {"stream", "stream", 10, TWO_CORES, 4.0},
+    {"stream", "stream", BIG, TWO_CORES, 4.0},
+    {"stream", "stream", 10, FREE, 0},
+    {"stream", "stream", BIG, FREE, 0},
+    {"trip", "round trip", 10, ONE_CORE, 1.3},
+    {"trip", "round trip", BIG, ONE_CORE, 1.3},
+    {"trip", "round trip", 10, TWO_CORES, 10},
+    {"trip", "round trip", BIG, TWO_CORES, 10},
+    {"trip", "round trip", 10, FREE, 0},
+    {"trip", "round trip", BIG, FREE, 0},
+    {"sysv-pair", "sysv pair", 10, ONE_CORE, 6.0},
+    {"sysv-pair", "sysv pair", BIG, ONE_CORE, 6.0},
+    {"sysv-stream", "sysv stream", 10, ONE_CORE, 1.5},
+    {"sysv-stream", "sysv stream", BIG, ONE_CORE, 1.5},
+    {"sysv-stream", "sysv stream", 10, TWO_CORES, 4.0},
+    {"sysv-stream", "sysv stream", BIG, TWO_CORES, 4.0},
+    {"sysv-trip", "sysv trip", 10, ONE_CORE, 1.3},
+    {"sysv-trip", "sysv trip", 10, TWO_CORES, 10},
+    {"sysv-type", "sysv type", 10000, ONE_CORE, 5.0},
 };
 #define DEEP_TARGET 4.0      /* at most */
 #define MSGSIZE     64       /* bench_worker's */
