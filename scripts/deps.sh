@@ -43,6 +43,8 @@ look_for_tests() {
     need_command pmqtest rt-tests
     need_command fakeroot fakeroot
     need_command gnatmake gnat
+    need_command php php-cli
+    /usr/bin/python3 -c 'import sysv_ipc' 2>/dev/null || missing+=(python3-sysv-ipc)
     [ -x /usr/bin/cargo ] || missing+=(cargo)
     [ -e /usr/share/doc/librust-nix-dev ] || missing+=(librust-nix-dev)
     compgen -G '/usr/share/doc/libflorist*-dev' >/dev/null ||
