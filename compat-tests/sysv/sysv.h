@@ -37,7 +37,8 @@
     X(order)                                                                                       \
     X(threads)                                                                                     \
     X(fork)                                                                                        \
-    X(users)
+    X(users)                                                                                       \
+    X(users_shared)
 #define GROUP(name) int group_##name(void);
 GROUPS(GROUP)
 #undef GROUP

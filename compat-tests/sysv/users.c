@@ -230,17 +230,27 @@ int group_users(void)
         SAYS("sysvipc(7): 0400 read by user, 0200 write by user", owners),
         SAYS("sysvipc(7): the owner's permissions decide for the owner, not others'", owners_alone),
         SAYS("msgget(2): EACCES the calling process does not have permission", strangers_not),
-        SAYS("sysvipc(7): 0004 read by others, 0002 write by others", others),
-        SAYS("sysvipc(7): 0040 read by group, 0020 write by group", group),
         SAYS("msgctl(2): EPERM IPC_SET, IPC_RMID: neither the creator nor the owner",
              not_the_owner),
         SAYS("msgctl(2): EPERM IPC_SET, IPC_RMID, whatever the mode", not_by_mode),
         SAYS("msgget(2): permissions are checked as far as msgflg asks for them", asks_for_nothing),
-        SAYS("msgctl(2): the owner that IPC_SET names may use and remove the queue",
-             owner_uses_and_removes),
-        SAYS("msgctl(2): the creator still may use and remove it", creator_uses_and_removes),
+        SAYS("msgctl(2): the creator still may use and remove a queue that is given away",
+             creator_uses_and_removes),
         SAYS("msgctl(2): CAP_SYS_ADMIN may set and remove it", root_removes),
     };
 
     return RUN("users", tests);
+}
+
+/* Those in which one user sends and receives on another's. */
+int group_users_shared(void)
+{
+    const struct CMUnitTest tests[] = {
+        SAYS("sysvipc(7): 0004 read by others, 0002 write by others", others),
+        SAYS("sysvipc(7): 0040 read by group, 0020 write by group", group),
+        SAYS("msgctl(2): the owner that IPC_SET names may use and remove the queue",
+             owner_uses_and_removes),
+    };
+
+    return RUN("users who share a queue", tests);
 }
