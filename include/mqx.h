@@ -170,7 +170,7 @@ MQX_API int mqx_notify(mqd_t mqdes, const struct sigevent *notification);
  * 32,000 queues) unless the configuration or $MQX_LIMITS say otherwise.
  */
 struct msqid_ds;
-MQX_API int mqx_msgget(key_t key, int msgflg);
+MQX_API int mqx_msgget(int key, int msgflg); /* key_t, which strict C does not know */
 MQX_API int mqx_msgsnd(int msqid, const void *msgp, size_t msgsz, int msgflg);
 MQX_API ssize_t mqx_msgrcv(int msqid, void *msgp, size_t msgsz, long msgtyp, int msgflg);
 MQX_API int mqx_msgctl(int msqid, int cmd, struct msqid_ds *buf);

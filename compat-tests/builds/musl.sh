@@ -13,8 +13,9 @@ musl=musl-gcc
 [ "${CC%% *}" = ccache ] && musl="ccache musl-gcc"
 
 objects=("$MUSL/obj/compat-tests/builds/musl/glibc.o")
-for object in "$root"/compat-tests/posix/*.c; do
-    objects+=("$MUSL/obj/compat-tests/posix/$(basename "$object" .c).o")
+for source in "$root"/compat-tests/*.c "$root"/compat-tests/posix/*.c; do
+    source=${source#"$root/"}
+    objects+=("$MUSL/obj/${source%.c}.o")
 done
 
 prepare() {
