@@ -374,6 +374,8 @@ static int read_queue(const struct store *s, const MDB_val *key, const MDB_val *
     if (key->mv_size != 16 || value->mv_size <= sizeof(head) || len > NAME_MAX)
         return damaged(s, "a queue's record has the wrong size");
     memcpy(&head, value->mv_data, sizeof(head));
+    if (head.kind != MQXI_KIND_POSIX)
+        return damaged(s, "a queue's record is of no kind that we restore");
     *q = (struct store_queue){.kind = head.kind,
                               .maxmsg = head.maxmsg,
                               .msgsize = head.msgsize,

@@ -318,16 +318,25 @@ static void something_else(void)
 
 static void damaged_records(void)
 {
+    static const struct {
+        const char *text;
+        size_t len;
+    } records[] = {
+        {"short", 5},
+        {"no queue has a kind of such a number, whatever its name", 50},
+    };
     uint8_t key[17] = "0123456789abcdef";
     struct store *s;
     int n = 0;
 
     store_close(open_store());
-    scribble("queues", (char *)key, "short", 5);
-    s = open_store();
-    IS(store_each_queue(s, count_queue, &n), -EBADMSG);
-    IS(n, 0);
-    store_close(s);
+    for (int i = 0; i < 2; i++) {
+        scribble("queues", (char *)key, records[i].text, records[i].len);
+        s = open_store();
+        IS(store_each_queue(s, count_queue, &n), -EBADMSG);
+        IS(n, 0);
+        store_close(s);
+    }
 }
 
 int main(void)
