@@ -297,7 +297,7 @@ int group_signal(void)
         EACH_CALL("EINTR the process caught a signal while it was blocked", interrupts),
         EACH_CALL("signal(7): never restarted, regardless of SA_RESTART", never_restarts),
         BOTH_CALLS("POSIX: after EINTR it does not wait any more", next_is_whole),
-        BOTH_CALLS("alarm(2): the signal of alarm() ends a call", alarm_ends_it),
+        CALL("alarm(2): the signal of alarm() ends a call", alarm_ends_it, RECEIVE),
         BOTH_CALLS("signal(7): an ignored signal does not interrupt", ignored),
         BOTH_CALLS("signal(7): a blocked signal does not interrupt", masked),
         BOTH_CALLS("signal(7): a signal that is ignored by default does not interrupt",
