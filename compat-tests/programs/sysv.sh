@@ -182,11 +182,11 @@ in_use() {
 }
 
 stress_messages() {
-    stress --msg 2 --msg-ops 200000
+    stress --msg 2 --msg-ops 50000
 }
 
 stress_types() {
-    stress --msg 1 --msg-ops 100000 --msg-types 20
+    stress --msg 1 --msg-ops 20000 --msg-types 20
 }
 
 # --- util-linux -------------------------------------------------------------------------------------
