@@ -144,9 +144,9 @@ run_units() {
     done
 }
 
-# The groups of the compatibility cases, but those that match.
-groups_but() { # extended regular expression
-    sed -n 's/^ *X(\([a-z_]*\)).*/\1/p' compat-tests/posix/compat.h | grep -vxE "$1"
+# The groups of compatibility cases that a header lists, but those that match.
+groups_but() { # header, extended regular expression
+    sed -n 's/^ *X(\([a-z_]*\)).*/\1/p' "$1" | grep -vxE "$2"
 }
 
 run_posix() {
@@ -157,7 +157,7 @@ run_posix() {
         skip posix-cancel "AddressSanitizer does not understand how a cancelled C thread unwinds"
         ;;
     esac
-    mapfile -t groups < <(groups_but "$but")
+    mapfile -t groups < <(groups_but compat-tests/posix/compat.h "$but")
     if kernel_has_queues; then
         try cmocka posix-kernel 300 "$BUILD/test/posix_compat" "${groups[@]}"
     else
@@ -165,7 +165,7 @@ run_posix() {
     fi
     if [ "$(id -u)" != 0 ] || ! (exec 3<>/dev/fuse) 2>/dev/null; then
         skip posix-mqx-users "several users need root, and /dev/fuse"
-        mapfile -t groups < <(groups_but "$but|users.*")
+        mapfile -t groups < <(groups_but compat-tests/posix/compat.h "$but|users.*")
         mounted=()
     fi
     try cmocka posix-mqx 300 "${mounted[@]}" env LD_PRELOAD="$PRELOAD" \
@@ -173,18 +173,19 @@ run_posix() {
 }
 
 run_sysv() {
-    local groups=()
+    local but=none groups=()
     case $SANITIZE in
-    *address*) # as for posix
-        mapfile -t groups < <(sed -n 's/^ *X(\([a-z_]*\)).*/\1/p' compat-tests/sysv/sysv.h |
-            grep -vx cancel)
-        ;;
+    *address*) but=cancel ;; # as for posix
     esac
+    mapfile -t groups < <(groups_but compat-tests/sysv/sysv.h "$but")
     if [ -e /proc/sysvipc/msg ]; then
         try cmocka sysv-kernel 300 "$BUILD/test/sysv_compat" "${groups[@]}"
     else
         skip sysv-kernel "this kernel has no System V queues: only mqx runs the cases"
     fi
+    skip sysv-mqx-users-shared "System V queues of other users cannot be had through the mount"
+    mapfile -t groups < <(groups_but compat-tests/sysv/sysv.h "$but|users_shared")
+    try cmocka sysv-mqx 300 env LD_PRELOAD="$PRELOAD" "$BUILD/test/sysv_compat" "${groups[@]}"
 }
 
 run_shell() {
@@ -214,6 +215,7 @@ run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 reentry-storm-mixed reentry_storm --interruptions 5000 --mixed
     storm 300 poll-storm poll_storm --kills 120
     storm 300 notify-storm notify_storm --stride 900 --seconds 2
+    storm 300 sysv-storm sysv_storm --kills 300 --stops 60
     storm 300 step-storm step_storm --stride 100
     storm 300 scribble-storm scribble_storm --seconds 2
     try shell linear-check 120 "$BUILD/test/linear_check_test"
@@ -333,6 +335,9 @@ run_long_storms() {
     storm 3600 stop-storm-mixed stop_storm --stops 500 --seconds 1500 --mixed
     storm 3600 reentry-storm-mixed reentry_storm --interruptions 200000 --mixed
     storm 3600 poll-storm poll_storm --kills 6000
+    for msgsize in 40 200 1000; do
+        storm 3600 "sysv-storm-$msgsize" sysv_storm --kills 20000 --stops 2000 --msgsize $msgsize
+    done
     storm 7200 notify-storm notify_storm --stride 10 --seconds 300
     storm 3600 step-storm step_storm --stride 1
     try shell linear-search 3600 "$BUILD/test/linear_search_test" --rounds 1000000
