@@ -255,7 +255,7 @@ test: deps
 	+@$(MAKE) --no-print-directory everything $(if $(shell command -v clang),fuzzers)
 	+@$(call with_tsan,threaded)
 	@BUILD=$(B) compat-tests/run.sh
-compat: all $(POSIX)
+compat: all $(POSIX) $(SYSV)
 	@BUILD=$(B) scripts/compat.sh
 storm: deps
 	+@$(MAKE) --no-print-directory all $(CRASH) $(RESOURCE) $(B)/examples/producer

@@ -13,8 +13,8 @@ case $BUILD in /*) ;; *) BUILD=$PWD/$BUILD ;; esac
 unset LD_PRELOAD MQX_LIMITS
 export MQX_CONF=/dev/null
 
-if [ ! -e /proc/sys/fs/mqueue/queues_max ]; then
-    echo "compat: this kernel has no message queues to compare with; run it on one that has" >&2
+if [ ! -e /proc/sys/fs/mqueue/queues_max ] || [ ! -e /proc/sysvipc/msg ]; then
+    echo "compat: this kernel lacks message queues to compare with; run it on one that has them" >&2
     exit 1
 fi
 scratch=$(mktemp -d) && MQX_DIR=$(mktemp -d /dev/shm/mqx-compat.XXXXXX) || exit 1
@@ -39,34 +39,45 @@ cases() {
     awk -f scripts/outcomes.awk "$log"
 }
 
-rows() { # group: "case<TAB>sentence<TAB>kernel<TAB>mqx" for each
-    cases kernel "$BUILD/test/posix_compat" "$1" >"$scratch/kernel"
-    cases mqx "${mounted[@]}" env LD_PRELOAD="$BUILD/lib/libmqx_preload.so" \
-        "$BUILD/test/posix_compat" "$1" >"$scratch/mqx"
-    awk -F '\t' -v OFS='\t' -v group="${1//_/-}" '
+rows() { # posix or sysv, group: "case<TAB>sentence<TAB>kernel<TAB>mqx" for each
+    local program=$BUILD/test/$1_compat name=${2//_/-}
+    [ "$1" = posix ] || name=$1-$name
+    cases kernel "$program" "$2" >"$scratch/kernel"
+    cases mqx "${mounted[@]}" env LD_PRELOAD="$BUILD/lib/libmqx_preload.so" "$program" "$2" \
+        >"$scratch/mqx"
+    awk -F '\t' -v OFS='\t' -v group="$name" '
         NR == FNR { mqx[$1] = $2; next }
         { print group "-" FNR, $1, $2, $1 in mqx ? mqx[$1] : "NOT RUN" }' \
         "$scratch/mqx" "$scratch/kernel"
 }
 
+# Those to be compared, as "posix GROUP" and "sysv GROUP".  No System V queue of another user's can
+# be had through the mount.
+groups() {
+    sed -n 's/^ *X(\([a-z_]*\)).*/posix \1/p' compat-tests/posix/compat.h |
+        if [ ${#mounted[@]} -gt 0 ]; then cat; else grep -v ' users'; fi
+    sed -n 's/^ *X(\([a-z_]*\)).*/sysv \1/p' compat-tests/sysv/sysv.h | grep -v ' users_shared$'
+}
+
 # Every row is shown as it is ready.
 table() {
-    local name sentence kernel mqx group
+    local name sentence kernel mqx suite group
     cat <<'END'
 # The same cases on the kernel's queues and on mqx
 
 Written by `make compat`.  A case is named after the sentence that it checks, of POSIX or of a page
 of the Linux manual; "Linux", "glibc" and the like stand for what these do beyond that.  Cases are
-numbered by the files of `compat-tests/posix/`.  SKIPPED: not possible there, or for who ran it.
+numbered by the files of `compat-tests/posix/`, those of System V queues, "sysv-", by the files of
+`compat-tests/sysv/`.  SKIPPED: not possible there, or for who ran it.
 
 | case | what it checks | kernel | mqx |
 |---|---|---|---|
 END
-    for group in $(sed -n 's/^ *X(\([a-z_]*\)).*/\1/p' compat-tests/posix/compat.h); do
-        [ ${#mounted[@]} -gt 0 ] || [ "${group#users}" = "$group" ] || continue
-        rows "$group" | tee -a "$scratch/rows" | while IFS=$'\t' read -r name sentence kernel mqx; do
-            echo "| $name | ${sentence//|/\\|} | $kernel | $mqx |"
-        done
+    groups | while read -r suite group; do
+        rows "$suite" "$group" </dev/null | tee -a "$scratch/rows" |
+            while IFS=$'\t' read -r name sentence kernel mqx; do
+                echo "| $name | ${sentence//|/\\|} | $kernel | $mqx |"
+            done
     done
 }
 
