@@ -159,7 +159,8 @@ _Noreturn void work(unsigned index, uint64_t luck)
     me = (struct self){.index = index, .chance = {luck, storm_mix(luck)}};
     memset(&shared->log[MAIN(index)].message, 0, sizeof(struct message));
     memset(&shared->log[HANDLER(index)].message, 0, sizeof(struct message));
-    sigaddset(&action.sa_mask, SIGALRM);
+    sigaddset(&action.sa_mask, SIGALRM); /* one at a time: they have one log */
+    sigaddset(&action.sa_mask, SIGUSR1);
     sigaction(SIGALRM, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
     setitimer(ITIMER_REAL, &often, NULL);
