@@ -61,23 +61,27 @@ void settle(unsigned source)
 }
 
 /* One source's journal: each sender's messages of one type come in order. */
-static void read_journal(const struct log *log, uint8_t *times, bool ordered)
+static void read_journal(const struct log *log, uint8_t *times, bool print)
 {
-    static uint64_t last[SOURCES][TYPES + 1];
+    bool ordered = log != &shared->log[HARNESS]; /* it looks by itself */
+    static uint64_t last[SOURCES][QUEUES][TYPES + 1];
 
     memset(last, 0, sizeof last);
     for (uint64_t i = 0, end = atomic_load(&log->recorded); i < end; i++) {
         struct storm_msg msg = {.sender = (uint32_t)(log->journal[i] >> 48),
                                 .round = round_number,
                                 .number = log->journal[i] & ((UINT64_C(1) << 48) - 1)};
-        uint64_t *before = &last[msg.sender][type_of(&msg)];
+        uint64_t *before = &last[msg.sender][queue_of(&msg)][type_of(&msg)];
 
         if (msg.number >= atomic_load(&shared->log[msg.sender].attempt)) {
             found.unsent++;
             continue;
         }
         found.messages++;
-        found.disorder += ordered && msg.number < *before;
+        if (ordered && msg.number < *before && ++found.disorder <= 5 && print)
+            printf("# source %u received message %" PRIu64 " of source %u, type %ld, after %" PRIu64
+                   "\n",
+                   (unsigned)(log - shared->log), msg.number, msg.sender, type_of(&msg), *before);
         *before = msg.number > *before ? msg.number : *before;
         if (times[msg.sender * CAPACITY + msg.number] < 9)
             times[msg.sender * CAPACITY + msg.number]++;
@@ -91,7 +95,7 @@ uint64_t missing(bool print)
 
     found.messages = found.unsent = found.disorder = found.twice = 0;
     for (unsigned s = 0; s < SOURCES; s++)
-        read_journal(&shared->log[s], times, s != HARNESS); /* it looks by itself */
+        read_journal(&shared->log[s], times, print);
     for (unsigned s = 0; s < HARNESS; s++)
         for (uint64_t n = 0, end = atomic_load(&shared->log[s].sent); n < end; n++) {
             unsigned came = times[s * CAPACITY + n];

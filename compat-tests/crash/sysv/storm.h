@@ -70,6 +70,13 @@ static inline long type_of(const struct storm_msg *msg)
     return 1 + (long)(storm_hash(msg) >> 40) % TYPES;
 }
 
+/* A handler sends to any queue.  Which one follows from the message: order is that of a queue. */
+static inline unsigned queue_of(const struct storm_msg *msg)
+{
+    return msg->sender < WORKERS ? place[msg->sender].queue
+                                 : (unsigned)(storm_hash(msg) >> 20) % QUEUES;
+}
+
 /* worker.c: be the worker of this place, until it is over. */
 _Noreturn void work(unsigned index, uint64_t luck);
 

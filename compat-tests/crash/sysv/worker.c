@@ -24,7 +24,7 @@ static void check_failure(struct log *log, const char *call, int flags)
 }
 
 /* One message; numbers of failed sends are used again. */
-static void send_one(unsigned source, unsigned q, int flags)
+static void send_one(unsigned source, int flags)
 {
     struct log *log = &shared->log[source];
     struct message m;
@@ -37,7 +37,7 @@ static void send_one(unsigned source, unsigned q, int flags)
     len = storm_build(msg, source, round_number, n, msgsize);
     m.type = type_of(msg);
     atomic_store(&log->attempt, n + 1);
-    if (msgsnd(queues[q], &m, len, flags) == 0) {
+    if (msgsnd(queues[queue_of(msg)], &m, len, flags) == 0) {
         atomic_store(&log->sent, n + 1);
         atomic_fetch_add(&log->progress, 1);
         return;
@@ -122,7 +122,7 @@ static void handler(int signal)
     if (in_call)
         atomic_fetch_add(&shared->log[MAIN(me.index)].hits, 1);
     if (storm_below(chance, 2) && !atomic_load(&shared->stop_senders))
-        send_one(HANDLER(me.index), q, IPC_NOWAIT);
+        send_one(HANDLER(me.index), IPC_NOWAIT);
     else
         receive_somehow(HANDLER(me.index), q, IPC_NOWAIT, chance);
     errno = error;
@@ -137,7 +137,7 @@ static void turn(const struct place *p)
 
     in_call = 1;
     if (p->sends)
-        send_one(MAIN(me.index), p->queue, flags);
+        send_one(MAIN(me.index), flags);
     else if (p->immortal)
         receive_one(MAIN(me.index), p->queue, 0, 0, MSG_MAX);
     else
