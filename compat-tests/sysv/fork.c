@@ -51,7 +51,8 @@ static void across_fork(void **state)
 static int create_in_child(void *arg)
 {
     (void)arg;
-    must((shared->number[0] = msgget(key(0), IPC_CREAT | IPC_EXCL | 0600)) >= 0);
+    shared->number[0] = msgget(key(0), IPC_CREAT | IPC_EXCL | 0600);
+    must(shared->number[0] >= 0);
     put((int)shared->number[0], 3, "from the child");
     return 0;
 }

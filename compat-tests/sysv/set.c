@@ -238,7 +238,8 @@ static int create_as_user(void *arg)
 {
     (void)arg;
     become(USER);
-    must((shared->number[0] = msgget(IPC_PRIVATE, 0600)) >= 0);
+    shared->number[0] = msgget(IPC_PRIVATE, 0600);
+    must(shared->number[0] >= 0);
     return 0;
 }
 

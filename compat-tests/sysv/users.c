@@ -7,7 +7,8 @@
 static int user_creates(void *arg)
 {
     become(USER);
-    must((shared->number[0] = msgget(key(0), IPC_CREAT | IPC_EXCL | *(int *)arg)) >= 0);
+    shared->number[0] = msgget(key(0), IPC_CREAT | IPC_EXCL | *(int *)arg);
+    must(shared->number[0] >= 0);
     return 0;
 }
 
