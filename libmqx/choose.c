@@ -30,20 +30,6 @@ struct found {
     uint32_t slot;
 };
 
-static inline bool wanted(const struct mqxi_choice *c, int64_t type)
-{
-    switch (c->mode) {
-    case MQXI_EQUAL:
-        return type == c->type;
-    case MQXI_OTHER:
-        return type != c->type;
-    case MQXI_LOWEST:
-        return type <= c->type;
-    default:
-        return true;
-    }
-}
-
 static inline int64_t type_of(const struct mqxi_queue *q, uint32_t slot)
 {
     return atomic_load_explicit(&q->types[slot], memory_order_relaxed);
@@ -55,7 +41,7 @@ static void consider(const struct mqxi_queue *q, const struct mqxi_choice *c, ui
     uint64_t key = atomic_load_explicit(&q->ctl[slot], memory_order_acquire);
     int64_t type = type_of(q, slot);
 
-    if (!mqxi_ctl_ready(key) || !wanted(c, type))
+    if (!mqxi_ctl_ready(key) || !mqxi_choice_wants(c, type))
         return;
     if (best->key != 0 && (c->mode != MQXI_LOWEST || type == best->type) && best->key < key)
         return;
@@ -87,7 +73,7 @@ static void scan(const struct mqxi_queue *q, const struct mqxi_choice *c, uint32
             continue;
         }
         for (; i < stop; i++)
-            if (wanted(c, type_of(q, i)))
+            if (mqxi_choice_wants(c, type_of(q, i)))
                 consider(q, c, i, best);
     }
 }
@@ -137,19 +123,10 @@ static int search(struct mqxi_queue *q, const struct mqxi_choice *c, struct mqxi
     return best.key ? 0 : -EAGAIN;
 }
 
-/* Is the first of all what is wanted?  Of several types, only the lowest that can be. */
-static bool first_will_do(const struct mqxi_queue *q, const struct mqxi_choice *c,
-                          const struct mqxi_first *first)
+int mqxi_choose_slowly(struct mqxi_queue *q, const struct mqxi_choice *c, struct mqxi_first *first,
+                       uint32_t *seen)
 {
-    int64_t type = type_of(q, first->slot);
-
-    return c->mode == MQXI_LOWEST ? type == 1 : wanted(c, type);
-}
-
-int mqxi_choose(struct mqxi_queue *q, const struct mqxi_choice *c, struct mqxi_first *first,
-                uint32_t *seen)
-{
-    int r = first_will_do(q, c, first) ? 0 : search(q, c, first, seen);
+    int r = mqxi_choice_is_first(q, c, first) ? 0 : search(q, c, first, seen);
     uint32_t len;
 
     if (r < 0)

@@ -18,13 +18,45 @@ struct mqxi_choice {
     bool fault;       /* there is nowhere to put it */
 };
 
+static inline bool mqxi_choice_wants(const struct mqxi_choice *c, int64_t type)
+{
+    switch (c->mode) {
+    case MQXI_EQUAL:
+        return type == c->type;
+    case MQXI_OTHER:
+        return type != c->type;
+    case MQXI_LOWEST:
+        return type <= c->type;
+    default:
+        return true;
+    }
+}
+
+/* Is the first of all what is wanted?  Of several types, only the lowest that can be. */
+static inline bool mqxi_choice_is_first(const struct mqxi_queue *q, const struct mqxi_choice *c,
+                                        const struct mqxi_first *first)
+{
+    int64_t type = atomic_load_explicit(&q->types[first->slot], memory_order_relaxed);
+
+    return c->mode == MQXI_LOWEST ? type == 1 : mqxi_choice_wants(c, type);
+}
+
 /*
  * The first message that is chosen, though it may be gone when it is to be claimed.
  * first: on entry the first of all.  -EAGAIN: there is none, and *seen is what recv_event
  * showed while there was none; -E2BIG: it is longer; -EFAULT: fault.
  */
-int mqxi_choose(struct mqxi_queue *q, const struct mqxi_choice *choice, struct mqxi_first *first,
-                uint32_t *seen);
+int mqxi_choose_slowly(struct mqxi_queue *q, const struct mqxi_choice *choice,
+                       struct mqxi_first *first, uint32_t *seen);
+static inline int mqxi_choose(struct mqxi_queue *q, const struct mqxi_choice *choice,
+                              struct mqxi_first *first, uint32_t *seen)
+{
+    if (__builtin_expect(!choice->fault && mqxi_choice_is_first(q, choice, first) &&
+                             mqxi_slot_see(&mqxi_slot(q, first->slot)->len) <= choice->longest,
+                         1))
+        return 0;
+    return mqxi_choose_slowly(q, choice, first, seen);
+}
 
 /*
  * Copy the message that is number n, from 0 on, in the order in which they were sent; room:

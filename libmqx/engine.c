@@ -259,7 +259,9 @@ static inline __attribute__((always_inline)) int find_first(const struct mqxi_qu
     int r;
 
     *first = scan_front(q);
-    if (q->layout.levels == 0)
+    /* As front_used: raised before anything can be published behind the front. */
+    if (q->layout.levels == 0 ||
+        atomic_load_explicit(&q->header->reserved, memory_order_acquire) <= q->layout.front)
         return 0;
     r = mqxi_index_first(q, &behind);
     if (r == 0 && behind.key - 1 < first->key - 1)
@@ -439,43 +441,36 @@ int mqxi_take_chosen(struct mqxi_queue *q, const struct mqxi_choice *choice, str
     return take(q, choice, out);
 }
 
-/* False in a child that was forked, by a signal handler, while its parent held the message: it is
- * the parent's. */
-static bool still_mine(const struct mqxi_queue *q, const struct mqxi_taken *t)
+/* Who we are; NULL in a child that was forked, by a signal handler, while its parent held the
+ * message: it is the parent's. */
+static const struct mqxi_identity *holder(const struct mqxi_queue *q, const struct mqxi_taken *t)
 {
     int error;
     const struct mqxi_identity *me = mqxi_client_self(q->registry, &error);
 
-    return me && atomic_load_explicit(&me->owner, memory_order_relaxed) == t->owner;
-}
-
-/* A System V message is consumed.  While its slot is still owned: held.h. */
-static __attribute__((noinline)) void account(struct mqxi_queue *q, const struct mqxi_taken *t)
-{
-    int error;
-    const struct mqxi_identity *me = mqxi_client_self(q->registry, &error);
-
-    mqxi_held_sub(q, t->len);
-    if (me)
-        mqxi_hint(&q->header->last_recv_pid, atomic_load_explicit(&me->pid, memory_order_relaxed));
+    return me && atomic_load_explicit(&me->owner, memory_order_relaxed) == t->owner ? me : NULL;
 }
 
 int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
 {
+    const struct mqxi_identity *me;
     struct mqxi_header *h = q->header;
     uint32_t durable = atomic_load_explicit(&h->durable, memory_order_relaxed);
 
     if (vanished(q))
         return -EIO;
-    if (!still_mine(q, t))
+    me = holder(q, t);
+    if (!me)
         return -ESTALE;
     if (t->len > MQXI_INLINE && !mqxi_segment_keeps_overflow(q, t->slot)) {
         /* Consumed from here on: repaired now, the slot becomes free instead of ready again. */
         atomic_store_explicit(&q->ctl[t->slot], MQXI_CTL_FILLING | t->owner, memory_order_release);
         mqxi_segment_trim_overflow(q, t->slot);
     }
-    if (__builtin_expect(q->types != NULL, 0))
-        account(q, t);
+    if (__builtin_expect(q->types != NULL, 0)) {
+        mqxi_held_sub(q, t->len); /* while the slot is still owned: held.h */
+        mqxi_hint(&h->last_recv_pid, atomic_load_explicit(&me->pid, memory_order_relaxed));
+    }
     mqxi_slot_release(q, t->slot);
     atomic_store_explicit(&h->last_recv_ns, now_coarse(), memory_order_relaxed);
     mqxi_hint(&h->recv_cpu, (uint32_t)sched_getcpu());
@@ -493,7 +488,7 @@ int mqxi_take_abort(struct mqxi_queue *q, const struct mqxi_taken *t)
 
     if (vanished(q))
         return -EIO;
-    if (!still_mine(q, t))
+    if (!holder(q, t))
         return -ESTALE;
     atomic_store_explicit(&q->ctl[t->slot], t->key, memory_order_release);
     r = announce(q, t->slot, t->key, 0, NULL);

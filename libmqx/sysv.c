@@ -147,7 +147,7 @@ struct transfer {
 };
 
 /* Before each attempt: the queue may have changed hands, or be gone. */
-static int check(struct mqxi_queue *q, unsigned right)
+static inline int check(struct mqxi_queue *q, unsigned right)
 {
     if (__builtin_expect(!(mqxi_msqs_rights(q) & right), 0))
         return -EACCES;

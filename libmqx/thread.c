@@ -34,7 +34,7 @@
 static struct mqxi_note *_Atomic chunks[CHUNKS]; /* never freed; found again after fork, zeroed */
 static _Atomic uint64_t threads;                 /* that ever had a note: also before a fork */
 _Thread_local struct mqxi_noted mqxi_noted;
-static struct mqxi_queue *_Atomic retired;
+struct mqxi_queue *_Atomic mqxi_retired;
 static atomic_bool unnoted; /* a thread got no note, for want of memory: never unmap again */
 
 /* Threads' notes are ordered by membarrier on the side of the unmapper; where the kernel has
@@ -144,15 +144,15 @@ static bool somebody_inside(void)
 
 static void push(struct mqxi_queue *q)
 {
-    q->next = atomic_load(&retired);
-    while (!atomic_compare_exchange_weak(&retired, &q->next, q))
+    q->next = atomic_load(&mqxi_retired);
+    while (!atomic_compare_exchange_weak(&mqxi_retired, &q->next, q))
         ;
 }
 
 /* Taking the whole list at once leaves no room for an ABA race. */
-static void unmap_retired(void)
+void mqxi_unmap_retired(void)
 {
-    struct mqxi_queue *list = atomic_exchange(&retired, NULL), *next;
+    struct mqxi_queue *list = atomic_exchange(&mqxi_retired, NULL), *next;
     bool inside = list && somebody_inside();
 
     for (; list; list = next) {
@@ -162,12 +162,6 @@ static void unmap_retired(void)
         else
             mqxi_segment_detach(list);
     }
-}
-
-void mqxi_queue_settle(void)
-{
-    if (atomic_load_explicit(&retired, memory_order_relaxed))
-        unmap_retired();
 }
 
 bool mqxi_queue_get(struct mqxi_queue *q)
@@ -187,5 +181,5 @@ void mqxi_queue_put(struct mqxi_queue *q)
     if (atomic_fetch_sub_explicit(&q->refs, 1, memory_order_acq_rel) != 1)
         return;
     push(q);
-    unmap_retired();
+    mqxi_unmap_retired();
 }

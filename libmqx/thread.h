@@ -68,7 +68,16 @@ static inline void mqxi_op_leave(unsigned token)
 bool mqxi_queue_get(struct mqxi_queue *q);
 /* Drop one; the last one unmaps the queue as soon as no thread is inside the engine. */
 void mqxi_queue_put(struct mqxi_queue *q);
-/* For who dropped one while inside: outside, unmap what waits for that. */
-void mqxi_queue_settle(void);
+
+/* Queues that wait to be unmapped.  Not to be used directly. */
+extern struct mqxi_queue *_Atomic mqxi_retired;
+void mqxi_unmap_retired(void);
+
+/* For who may have dropped one while inside: outside, unmap what waits for that. */
+static inline void mqxi_queue_settle(void)
+{
+    if (__builtin_expect(atomic_load_explicit(&mqxi_retired, memory_order_relaxed) != NULL, 0))
+        mqxi_unmap_retired();
+}
 
 #endif
