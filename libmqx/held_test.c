@@ -1,7 +1,10 @@
 /* What a System V queue holds is right again after processes died at it, wherever they did. */
 #include "held.h"
 
+#include <sys/ptrace.h>
+
 #include "choose.h"
+#include "client.h"
 #include "engine.h"
 #include "msqids.h"
 #include "repair.h"
@@ -133,6 +136,129 @@ static void killed(void)
     }
 }
 
+/* --- killed at every few instructions
+ * -----------------------------------------------------------------
+ */
+
+struct errand {
+    struct mqxi_queue *q;
+    void (*run)(struct mqxi_queue *q);
+};
+
+static void send_one(struct mqxi_queue *q)
+{
+    put(q, 70);
+}
+
+static void send_long(struct mqxi_queue *q)
+{
+    put(q, 300);
+}
+
+static void receive_first(struct mqxi_queue *q)
+{
+    struct mqxi_choice c = {MQXI_ANY, 0, 5000, false};
+    struct mqxi_taken taken;
+
+    if (mqxi_take_chosen(q, &c, &taken) == 0)
+        mqxi_take_commit(q, &taken);
+}
+
+static void receive_typed(struct mqxi_queue *q)
+{
+    struct mqxi_choice c = {MQXI_LOWEST, 9, 5000, false};
+    struct mqxi_taken taken;
+
+    if (mqxi_take_chosen(q, &c, &taken) == 0)
+        mqxi_take_commit(q, &taken);
+}
+
+static void run_traced(void *arg)
+{
+    const struct errand *e = arg;
+    int error;
+
+    mqxi_client_self(e->q->registry, &error); /* not this time */
+    ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+    raise(SIGSTOP);
+    e->run(e->q);
+}
+
+/* Kill one who runs that errand after n instructions.  False: it had ended. */
+static bool kill_at(struct errand *e, int n)
+{
+    pid_t child = start(run_traced, e);
+    int status;
+
+    for (int i = 0; i <= n; i++) {
+        IS(waitpid(child, &status, 0), child);
+        if (WIFEXITED(status))
+            return false;
+        CHECK(WIFSTOPPED(status));
+        if (i < n)
+            IS(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
+    }
+    murder(child);
+    return true;
+}
+
+/* Three messages were there, perhaps one more or one less is now: what the word says, and the
+ * slots, and the three's types and order. */
+static void check_three(struct mqxi_queue *q, bool sends)
+{
+    uint64_t word, sum = 0;
+    struct mqxi_taken taken;
+    int count = 0;
+
+    IS(mqxi_repair(q, NULL), 0);
+    IS(mqxi_repair(q, NULL), 0);
+    IS(q->header->recount, 0);
+    word = held(q);
+    while (mqxi_take(q, &taken) == 0) {
+        sum += MQXI_HELD_ONE + taken.len;
+        IS(mqxi_take_commit(q, &taken), 0);
+        count++;
+    }
+    IS(word, sum);
+    CHECK(sends ? count == 3 || count == 4 : count == 2 || count == 3);
+    IS(held(q), 0);
+}
+
+static void kill_at_each(void (*run)(struct mqxi_queue *q), bool sends)
+{
+    struct errand e = {typed(100000), run};
+    int n;
+
+    for (n = 1;; n += SANITIZED ? 151 : 5) {
+        for (int i = 0; i < 3; i++)
+            IS(mqxi_put(e.q, "text", 4, 0, 3 - i, NULL, NULL), 0);
+        if (!kill_at(&e, n))
+            break;
+        check_three(e.q, sends);
+    }
+    CHECK(n > 300);
+}
+
+static void killed_sending(void)
+{
+    kill_at_each(send_one, true);
+}
+
+static void killed_sending_much(void)
+{
+    kill_at_each(send_long, true);
+}
+
+static void killed_receiving(void)
+{
+    kill_at_each(receive_first, false);
+}
+
+static void killed_choosing(void)
+{
+    kill_at_each(receive_typed, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +266,10 @@ int main(void)
         UNIT(not_beside_an_owner),
         UNIT(underflow),
         UNIT(killed),
+        UNIT(killed_sending),
+        UNIT(killed_sending_much),
+        UNIT(killed_receiving),
+        UNIT(killed_choosing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
