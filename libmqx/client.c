@@ -380,16 +380,6 @@ static void fork_is_over(void)
     atomic_fetch_sub(&forking, 1);
 }
 
-static void forked(void)
-{
-    atomic_store(&forking, 0); /* whoever else was at it is not here */
-}
-
-static __attribute__((constructor)) void watch_forks(void)
-{
-    pthread_atfork(fork_begins, fork_is_over, forked);
-}
-
 #define BESIDE_FORKS                                                                               \
     100 /* attempts: a handler may have interrupted fork itself, which then waits */
 
@@ -439,6 +429,32 @@ struct mqxi_identity *mqxi_client_join(uint32_t registry, int *error)
     if (!atomic_compare_exchange_strong(&me->owner, &none, t.owner))
         MQXI_SYS(SYS_munmap, t.mapping, MQXI_PAGE);
     return me;
+}
+
+/*
+ * The child takes its own numbers at once: it may be about to give up the rights
+ * that the registry wants, by setuid or chroot, and its parent's queues are to
+ * work after that as the kernel's do.  Where that fails, its first call tries
+ * again, and says why.
+ */
+static void forked(void)
+{
+    atomic_store(&forking, 0); /* whoever else was at it is not here */
+    for (unsigned i = 0; i < MQXI_IDENTITIES; i++) {
+        uint64_t registry = atomic_load(&registries[i].registry);
+        int error;
+
+        if (registry == 0)
+            break;
+        if (atomic_load(&registries[i].ino) != 0)
+            mqxi_client_join((uint32_t)(registry - 1), &error);
+    }
+    atomic_store(&unusable, 0); /* nobody has been refused anything */
+}
+
+static __attribute__((constructor)) void watch_forks(void)
+{
+    pthread_atfork(fork_begins, fork_is_over, forked);
 }
 
 int mqxi_client_renew(uint32_t registry, uid_t user)

@@ -174,6 +174,25 @@ static void forks_beside_threads(void **state)
     assert_null(bad);
 }
 
+/* What is inherited needs no permission any more. */
+static int drops_rights(void *arg)
+{
+    return setgid(65534) == 0 && setuid(65534) == 0 ? use(arg) : 240;
+}
+
+static void child_of_another_user(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("skip: not root\n");
+        skip();
+    }
+    q = create(0, 4);
+    put(q, "to ", 1);
+    assert_int_equal(in_child(drops_rights, NULL), 0);
+    expect(q, "from", 2);
+}
+
 int group_fork(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +202,8 @@ int group_fork(void)
         SAYS("mq_overview(7): the parent's mq_close leaves the child's descriptor", parents_close),
         SAYS("mq_overview(7): the child's descriptor has the same access mode", access_inherited),
         SAYS("mq_overview(7): message queue descriptors are closed by execve(2)", closed_by_exec),
+        SAYS("credentials(7): a child that gives up its rights keeps its parent's descriptors",
+             child_of_another_user),
         SAYS("POSIX: parent and children use the queue at the same time", many_children),
         SAYS("fork(2): a child of a program with threads can use its descriptors",
              forks_beside_threads),
