@@ -163,7 +163,7 @@ ssize_t mqxi_block(struct mqxi_call *t)
     for (;;) {
         uint32_t before = notified(t->q);
         uint64_t longest, mask = mqxi_signals_hold();
-        bool rang = MQXI_ONLY_THREAD && mqxi_alarm_rang(&alarm);
+        bool rang = mqxi_alarm_rang(&alarm);
         ssize_t r = look_up(t, &longest);
         bool interrupted = mqxi_signals_release(mask, t->restarts);
 

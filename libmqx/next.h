@@ -7,6 +7,7 @@
 #define MQXI_NEXT_H
 
 #include <pthread.h>
+#include <sys/msg.h>
 
 #include "sys.h"
 
@@ -52,7 +53,11 @@
     X(epoll_wait)                                                                                  \
     X(epoll_pwait)                                                                                 \
     X(epoll_pwait2)                                                                                \
-    X(dlopen)
+    X(dlopen)                                                                                      \
+    X(msgget)                                                                                      \
+    X(msgsnd)                                                                                      \
+    X(msgrcv)                                                                                      \
+    X(msgctl)
 
 #define MQXI_NEXT_NUMBER(name) MQXI_NEXT_##name,
 enum mqxi_next { MQXI_NEXT_ALL(MQXI_NEXT_NUMBER) MQXI_NEXT_COUNT };

@@ -5,10 +5,13 @@
 #include <mqx.h>
 
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/msg.h>
 
+#include "next.h"
 #include "sys.h"
 
 /* What <bits/mqueue2.h> turns mq_open into with _FORTIFY_SOURCE and two arguments. */
@@ -87,22 +90,43 @@ MQX_API int mq_notify(mqd_t mqdes, const struct sigevent *notification)
     return mqx_notify(mqdes, notification);
 }
 
+/*
+ * $MQX_SYSV=kernel: this program keeps the kernel's System V queues, since it talks to
+ * programs that do not use mqx (as fakeroot's library does to faked).
+ */
+static bool kernels(void)
+{
+    static atomic_int known; /* 0: not looked yet; else 1 or 2 */
+    int k = atomic_load(&known);
+
+    if (k == 0) {
+        const char *wanted = getenv("MQX_SYSV");
+
+        k = wanted && strcmp(wanted, "kernel") == 0 ? 2 : 1;
+        atomic_store(&known, k);
+    }
+    return k == 2;
+}
+
+/* The function `name` to call: libc's, where it is wanted and there is one. */
+#define CHOSEN(name) (kernels() && MQXI_NEXT(name) ? MQXI_NEXT(name) : mqx_##name)
+
 MQX_API int msgget(key_t key, int flags)
 {
-    return mqx_msgget(key, flags);
+    return CHOSEN(msgget)(key, flags);
 }
 
 MQX_API int msgsnd(int id, const void *message, size_t len, int flags)
 {
-    return mqx_msgsnd(id, message, len, flags);
+    return CHOSEN(msgsnd)(id, message, len, flags);
 }
 
 MQX_API ssize_t msgrcv(int id, void *message, size_t len, long type, int flags)
 {
-    return mqx_msgrcv(id, message, len, type, flags);
+    return CHOSEN(msgrcv)(id, message, len, type, flags);
 }
 
 MQX_API int msgctl(int id, int command, struct msqid_ds *buffer)
 {
-    return mqx_msgctl(id, command, buffer);
+    return CHOSEN(msgctl)(id, command, buffer);
 }

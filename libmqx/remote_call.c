@@ -281,7 +281,7 @@ static int may_wait(const struct call *c)
 static ssize_t attempt(struct call *c, struct mqxi_bell_word *w, uint32_t *seen, bool *interrupted)
 {
     uint64_t mask = mqxi_signals_hold();
-    bool rang = MQXI_ONLY_THREAD && mqxi_alarm_rang(&c->alarm);
+    bool rang = mqxi_alarm_rang(&c->alarm);
     ssize_t r;
 
     if (w)

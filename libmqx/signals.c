@@ -11,6 +11,7 @@
 #include <sys/time.h>
 
 #include "sys.h"
+#include "thread.h"
 
 #define BIT(sig) (UINT64_C(1) << ((sig)-1))
 
@@ -47,11 +48,24 @@ bool mqxi_signals_release(uint64_t mask, bool restarts)
     return interrupted;
 }
 
+/* Where libc does not say, the kernel does: a directory for each thread, and the two that every
+ * directory has. */
+static bool only_thread(void)
+{
+    struct statx sx = {0};
+
+    return MQXI_ONLY_THREAD ||
+           (MQXI_SYS(SYS_statx, AT_FDCWD, "/proc/self/task", 0, STATX_NLINK, &sx) == 0 &&
+            sx.stx_nlink == 3);
+}
+
 bool mqxi_alarm_rang(struct mqxi_alarm *alarm)
 {
     struct itimerval timer = {0};
     uint64_t before = alarm->left, left;
 
+    if (!only_thread())
+        return false;
     MQXI_SYS(SYS_getitimer, ITIMER_REAL, &timer);
     left = (uint64_t)timer.it_value.tv_sec * 1000000 + (uint64_t)timer.it_value.tv_usec;
     alarm->left = left > 0 && interrupts(SIGALRM, alarm->restarts) ? left : 0;

@@ -16,7 +16,7 @@ bool mqxi_signals_release(uint64_t mask, bool restarts);
  * Nothing tells that a handler ran in the moment in which a sleep ended by itself: except
  * for the most usual one, of a program that ends its waiting with alarm() or setitimer().
  * Begin with left zero; ask with signals held, before each sleep and after.  True: it rang since
- * it was last asked about, which interrupts.  For the only thread of a process: of several,
+ * it was last asked about, which interrupts.  Only in a process of one thread: of several,
  * another may have taken the signal.
  */
 struct mqxi_alarm {
