@@ -2,11 +2,13 @@
 #include "msqids.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/ipc.h>
 #include <sys/ptrace.h>
 
 #include "engine.h"
 #include "testing.h"
+#include "tidy.h"
 
 #define KEY 0x4d51
 
@@ -161,6 +163,39 @@ static void no_segment(void)
     IS(unlink(path), 0); /* removed by hand: the key leads nowhere, and is free again */
     IS(attach_key(KEY), -ENOENT);
     q = made(KEY);
+    IS(attach_key(KEY), q->id);
+}
+
+static void make_old(const char *path)
+{
+    const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+
+    IS(utimensat(AT_FDCWD, path, old, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+/* What is old and nobody's is removed, with what is in it; not what a queue needs. */
+static void tidied(void)
+{
+    struct mqxi_queue *q = made(KEY);
+    char path[PATH_MAX], in[PATH_MAX + 10];
+    int fd;
+
+    IS(mqxi_segment_fifo(q, path), 0);
+    make_old(path);
+    IS(mqxi_path(MQXI_FIFOS, "1", path), 0);
+    IS(mkfifo(path, 0600), 0);
+    make_old(path);
+    IS(mqxi_path(MQXI_TMP, "parcel", path), 0);
+    IS(mkdir(path, 0755), 0);
+    snprintf(in, sizeof(in), "%s/7", path);
+    fd = creat(in, 0600);
+    CHECK(fd >= 0);
+    make_old(path);
+    mqxi_tidy_sometimes();
+    IS(entries(MQXI_TMP), 0);
+    IS(entries(MQXI_FIFOS), 1);
+    IS(mqxi_segment_fifo(q, path), 0);
+    IS(access(path, F_OK), 0);
     IS(attach_key(KEY), q->id);
 }
 
@@ -409,10 +444,10 @@ static void creators_race(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(create_find_remove), UNIT(stale_ids),       UNIT(limit),
-        UNIT(no_segment),         UNIT(killed_creating), UNIT(killed_removing),
-        UNIT(stopped_creating),   UNIT(stopped_alone),   UNIT(stopped_removing),
-        UNIT(creators_race),
+        UNIT(create_find_remove), UNIT(stale_ids),        UNIT(limit),
+        UNIT(no_segment),         UNIT(tidied),           UNIT(killed_creating),
+        UNIT(killed_removing),    UNIT(stopped_creating), UNIT(stopped_alone),
+        UNIT(stopped_removing),   UNIT(creators_race),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
