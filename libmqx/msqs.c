@@ -10,12 +10,12 @@
  */
 #include "msqs.h"
 
-#include <errno.h>
 #include <sys/mman.h>
 
 #include "posix.h"
 #include "sys.h"
-#include "thread.h"
+
+#define TRIES 10000 /* to have room, each with a yield */
 
 typedef mqxi_msqs_entry entry;
 
@@ -86,6 +86,30 @@ int mqxi_msqs_attach(int id, struct mqxi_queue **q)
         mqxi_msqs_drop(*q);
     r = mqxi_msqid_attach(id, q);
     return r < 0 ? r : mqxi_msqs_add(*q);
+}
+
+/* A thread that is inside leaves soon, or sleeps: that is outside, too. */
+bool mqxi_msqs_make_room(void)
+{
+    if (!atomic_load(&mqxi_retired))
+        return false;
+    MQXI_SYS(SYS_sched_yield);
+    mqxi_queue_settle();
+    return true;
+}
+
+int mqxi_msqs_enter_slowly(int id, struct mqxi_queue **q, unsigned *token)
+{
+    bool again = true;
+    int r = -ENOMEM;
+
+    for (int i = 0; r == -ENOMEM && again && i < TRIES; i++) {
+        mqxi_op_leave(*token);
+        again = mqxi_msqs_make_room();
+        *token = mqxi_op_enter();
+        r = mqxi_msqs_get(id, q);
+    }
+    return r;
 }
 
 /* --- rights -------------------------------------------------------------------------------------

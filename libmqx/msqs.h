@@ -2,8 +2,11 @@
 #ifndef MQXI_MSQS_H
 #define MQXI_MSQS_H
 
+#include <errno.h>
+
 #include "held.h"
 #include "msqids.h"
+#include "thread.h"
 
 /* At most so many stay attached when nobody is in a call on them: each takes address space. */
 #define MQXI_MSQS_MOST 64u
@@ -35,6 +38,22 @@ static inline int mqxi_msqs_get(int id, struct mqxi_queue **q)
                ? 0
                : mqxi_msqs_attach(id, q);
 }
+/*
+ * Between this and mqxi_op_leave(*token), whatever it returns: as mqxi_msqs_get.  Where there is no
+ * address space left for it, those that wait to be unmapped are waited for.
+ */
+int mqxi_msqs_enter_slowly(int id, struct mqxi_queue **q, unsigned *token);
+static inline int mqxi_msqs_enter(int id, struct mqxi_queue **q, unsigned *token)
+{
+    int r;
+
+    *token = mqxi_op_enter();
+    r = mqxi_msqs_get(id, q);
+    return __builtin_expect(r == -ENOMEM, 0) ? mqxi_msqs_enter_slowly(id, q, token) : r;
+}
+/* An attempt failed with -ENOMEM: is another one worth it?  Outside. */
+bool mqxi_msqs_make_room(void);
+
 /* This one was just attached: takes over the reference. */
 int mqxi_msqs_add(struct mqxi_queue *q);
 /* It is removed. */

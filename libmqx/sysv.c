@@ -87,8 +87,7 @@ static int find(key_t key, int flags)
 
     if (r < 0)
         return r;
-    token = mqxi_op_enter();
-    r = mqxi_msqs_get(id, &q);
+    r = mqxi_msqs_enter(id, &q, &token);
     if (r == -EINVAL) { /* removed, or its creator has yet to say that it is there */
         r = mqxi_msqid_attach_key(key, &q);
         r = r < 0 ? r : mqxi_msqs_add(q);
@@ -103,17 +102,20 @@ static int find(key_t key, int flags)
 
 static int get(key_t key, int flags)
 {
+    bool creating = key == IPC_PRIVATE || flags & IPC_CREAT, again = true;
     int r = -ENOENT;
 
-    for (int i = 0; i < ATTEMPTS; i++) {
+    for (int i = 0; again && i < ATTEMPTS; i++) {
         r = key == IPC_PRIVATE ? -ENOENT : find(key, flags);
-        if (r != -ENOENT || (key != IPC_PRIVATE && !(flags & IPC_CREAT)))
-            break;
-        r = create(key, flags);
-        /* Else another process created it after we looked, or we stood still for so long that what
-         * we had built was tidied away. */
-        if (r != -EEXIST && r != -ENOENT)
-            break;
+        again = false;
+        if (r == -ENOENT && creating) {
+            r = create(key, flags);
+            /* Another process created it after we looked, or we stood still for so long that what
+             * we had built was tidied away. */
+            again = r == -EEXIST || r == -ENOENT;
+        }
+        if (r == -ENOMEM)
+            again = mqxi_msqs_make_room();
     }
     return r;
 }
@@ -205,6 +207,17 @@ static ssize_t attempt_receive(struct mqxi_call *call)
     return r < 0 ? judge(call->q, r) : (ssize_t)len;
 }
 
+/* A reference, for who leaves the engine.  Where another thread used so many queues meanwhile that
+ * this one had to go, it is attached anew. */
+static int hold(struct mqxi_queue **q)
+{
+    int r = 0;
+
+    while (r == 0 && !mqxi_queue_get(*q))
+        r = mqxi_held_removed(*q) ? -EIDRM : mqxi_msqs_get((*q)->id, q);
+    return r == -EINVAL ? -EIDRM : r;
+}
+
 /* The first attempt failed with -EAGAIN. */
 static __attribute__((noinline)) ssize_t blocked(struct mqxi_call *call, int flags)
 {
@@ -214,8 +227,9 @@ static __attribute__((noinline)) ssize_t blocked(struct mqxi_call *call, int fla
         r = mqxi_block_look(call);
         if (r != -EAGAIN)
             return r;
-        if (!mqxi_queue_get(call->q))
-            return -EIDRM; /* another thread found it removed */
+        r = hold(&call->q);
+        if (r < 0)
+            return r;
         call->looks = 0;
         call->slept = false;
         r = mqxi_block(call);
@@ -241,6 +255,12 @@ transfer(struct transfer *t, ssize_t (*attempt)(struct mqxi_call *call), int fla
     return r;
 }
 
+static ssize_t leave_early(int cancel, ssize_t error)
+{
+    mqxi_cancellable_end(cancel);
+    return mqxi_result(error);
+}
+
 int mqx_msgsnd(int id, const void *message, size_t len, int flags)
 {
     struct transfer t;
@@ -252,9 +272,9 @@ int mqx_msgsnd(int id, const void *message, size_t len, int flags)
         memcpy(&type, message, sizeof(type));
     if (type < 1)
         r = -EINVAL;
-    t.call.token = mqxi_op_enter();
-    if (r == 0)
-        r = mqxi_msqs_get(id, &t.call.q);
+    if (r < 0)
+        return (int)leave_early(cancel, r);
+    r = mqxi_msqs_enter(id, &t.call.q, &t.call.token);
     if (r == 0 && len > t.call.q->layout.msgsize)
         r = -EINVAL;
     if (__builtin_expect(r == 0, 1)) {
@@ -319,9 +339,9 @@ ssize_t mqx_msgrcv(int id, void *message, size_t room, long type, int flags)
     int cancel = mqxi_cancellable_begin();
     ssize_t r = id < 0 || (ssize_t)room < 0 ? -EINVAL : check_flags(message, room, flags);
 
-    t.call.token = mqxi_op_enter();
-    if (__builtin_expect(r == 0, 1))
-        r = mqxi_msqs_get(id, &t.call.q);
+    if (__builtin_expect(r < 0, 0))
+        return leave_early(cancel, r);
+    r = mqxi_msqs_enter(id, &t.call.q, &t.call.token);
     if (__builtin_expect(r == 0 && flags & MSG_COPY, 0)) {
         r = copy(t.call.q, message, room, type, flags);
     } else if (__builtin_expect(r == 0, 1)) {
@@ -344,13 +364,13 @@ ssize_t mqx_msgrcv(int id, void *message, size_t room, long type, int flags)
 int mqx_msg_fd(int id)
 {
     struct mqxi_queue *q = NULL;
-    unsigned token = mqxi_op_enter();
-    int r = mqxi_msqs_get(id, &q), fd = -1;
+    unsigned token;
+    int r = mqxi_msqs_enter(id, &q, &token), fd = -1;
 
     if (r == 0)
         r = mqxi_msqs_rights(q) ? 0 : -EACCES;
-    if (r == 0 && !mqxi_queue_get(q))
-        r = -EINVAL;
+    if (r == 0)
+        r = hold(&q);
     mqxi_op_leave(token);
     if (r < 0)
         return (int)mqxi_result(r);

@@ -121,8 +121,8 @@ static int remove_queue(struct mqxi_queue *q)
 static int on_queue(int id, int command, struct msqid_ds *buffer)
 {
     struct mqxi_queue *q;
-    unsigned token = mqxi_op_enter();
-    int r = mqxi_msqs_get(id, &q);
+    unsigned token;
+    int r = mqxi_msqs_enter(id, &q, &token);
 
     if (r == -EACCES && (command == IPC_SET || command == IPC_RMID))
         r = -EPERM; /* another user's */

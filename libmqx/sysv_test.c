@@ -1,5 +1,6 @@
 /* <sys/msg.h> beyond what the kernel's queues can show: what stays attached, readiness, deaths. */
 #include <mqx.h>
+#include <pthread.h>
 #include <sys/msg.h>
 
 #include "msqs.h"
@@ -73,6 +74,49 @@ static void many(void)
     IS(mappings(), 0);
     IS(put(id[0], 1, 1), -1);
     IS(errno, EINVAL);
+}
+
+/* --- two threads --------------------------------------------------------------------------------
+ */
+
+#define ROUNDS 300
+
+struct threads {
+    int id, back;
+};
+
+static void *answer(void *arg)
+{
+    const struct threads *t = arg;
+    struct message m;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        IS(mqx_msgrcv(t->id, &m, sizeof(m.text), 0, 0), i % 100);
+        IS(put(t->back, 1, (size_t)i % 100), 0);
+    }
+    return NULL;
+}
+
+/* One waits for a queue that the other makes go away, since he uses so many. */
+static void many_beside_a_wait(void)
+{
+    const int count = (int)MQXI_MSQS_MOST + 10;
+    int id[MQXI_MSQS_MOST + 10];
+    struct threads t = {make(), make()};
+    struct message m;
+    pthread_t thread;
+
+    for (int i = 0; i < count; i++)
+        id[i] = make();
+    IS(pthread_create(&thread, NULL, answer, &t), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        IS(put(t.id, 1, (size_t)i % 100), 0);
+        for (int j = 0; j < count; j++)
+            IS(take(id[j], 0), -1);
+        IS(mqx_msgrcv(t.back, &m, sizeof(m.text), 0, 0), i % 100);
+    }
+    IS(pthread_join(thread, NULL), 0);
+    CHECK(mappings() <= (int)MQXI_MSQS_MOST + 1);
 }
 
 static void remove_it(void *arg)
@@ -224,8 +268,9 @@ static void policy(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(many),          UNIT(removed_elsewhere), UNIT(descriptor),
-        UNIT(wakes_pollers), UNIT(others_asleep),     UNIT(policy),
+        UNIT(many),       UNIT(many_beside_a_wait), UNIT(removed_elsewhere),
+        UNIT(descriptor), UNIT(wakes_pollers),      UNIT(others_asleep),
+        UNIT(policy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
