@@ -229,7 +229,7 @@ static void kill_at_each(void (*run)(struct mqxi_queue *q), bool sends)
     struct errand e = {typed(100000), run};
     int n;
 
-    for (n = 1;; n += SANITIZED ? 151 : 5) {
+    for (n = 1;; n += SANITIZED ? 701 : 5) {
         for (int i = 0; i < 3; i++)
             IS(mqxi_put(e.q, "text", 4, 0, 3 - i, NULL, NULL), 0);
         if (!kill_at(&e, n))
