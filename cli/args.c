@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "anyname.h"
 #include "cli.h"
 #include "names.h"
 
@@ -37,6 +38,20 @@ uint32_t arg_number(const char *command, const char *option, const char *text, u
     return (uint32_t)n;
 }
 
+long arg_type(const char *command, const char *text, long least)
+{
+    char *end, want[80];
+    long n;
+
+    errno = 0;
+    n = strtol(text, &end, 10);
+    if (errno || end == text || *end || n < least) {
+        snprintf(want, sizeof(want), "must be a number from %ld to %ld", least, LONG_MAX);
+        bad(command, "--type", text, want);
+    }
+    return n;
+}
+
 uint32_t arg_mode(const char *command, const char *text)
 {
     char *end;
@@ -63,6 +78,17 @@ struct timespec arg_deadline(const char *command, const char *text)
     return now;
 }
 
+bool arg_is_sysv(const char *command, const char *name, bool type, bool priority)
+{
+    bool sysv = mqxi_name_is_sysv(name + 1);
+
+    if (sysv && priority)
+        bad(command, "--priority", name, "a System V queue has none; see --type");
+    if (!sysv && type)
+        bad(command, "--type", name, "only messages of System V queues have types");
+    return sysv;
+}
+
 const char *arg_queue(const char *command, const char *text)
 {
     static char name[NAME_MAX + 2];
@@ -70,6 +96,8 @@ const char *arg_queue(const char *command, const char *text)
     const char *checked;
     int n = snprintf(name, sizeof(name), "/%s", bare);
 
+    if (n >= 0 && (size_t)n < sizeof(name) && mqxi_name_is_sysv(name + 1))
+        return name;
     if (n < 0 || (size_t)n >= sizeof(name) || mqxi_name_check(name, &checked) < 0)
         bad(command, "queue", text,
             "a queue's name has 1 to 255 bytes, no '/' but an optional first one, "

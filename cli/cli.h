@@ -30,11 +30,27 @@ int cmd_unlink(int argc, char **argv);
 void usage_exit(const char *command); /* "see mqx COMMAND --help" */
 uint32_t arg_number(const char *command, const char *option, const char *text, uint32_t min,
                     uint32_t max);
+/* A System V message type, from least on. */
+long arg_type(const char *command, const char *text, long least);
 uint32_t arg_mode(const char *command, const char *text);
 /* Now plus this many seconds (decimals allowed), CLOCK_REALTIME. */
 struct timespec arg_deadline(const char *command, const char *text);
-/* A queue's name, with its slash or without; a static buffer, with the slash. */
+/* A queue's name (anyname.h), with its slash or without; a static buffer, with the slash. */
 const char *arg_queue(const char *command, const char *text);
+
+/* The queue of this name, a System V queue; or what was said of its type, or of priorities, is for
+ * the other kind: says so, EXIT_USAGE. */
+bool arg_is_sysv(const char *command, const char *name, bool type, bool priority);
+
+/* send_sysv.c: one message to a System V queue.  message NULL: standard input. */
+struct sysv_order {
+    long type;
+    bool nonblock;
+    const char *timeout; /* NULL: none */
+};
+int send_sysv(const char *name, const struct sysv_order *order, const char *message);
+/* send.c: standard input, but no more than one byte beyond what the queue takes.  NULL: errno. */
+char *slurp(size_t most, size_t *len);
 
 /* fail.c: say what failed, on what, and what to do; returns the exit status for it. */
 int fail(const char *command, const char *queue, int error);
@@ -53,6 +69,10 @@ struct info {
     uint64_t bytes;
     uint64_t sent; /* messages since the queue was created */
     uint64_t created_ns, last_send_ns, last_recv_ns;
+    bool sysv; /* then also: */
+    int32_t id, key;
+    uint32_t cuid, cgid, last_send_pid, last_recv_pid;
+    uint64_t qbytes, changed_ns;
 };
 /* name: without its slash.  Returns info->error; -ENOENT if there is no such queue. */
 int info_get(const char *name, struct info *info);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "anyname.h"
 #include "cli.h"
 #include "conf.h"
 #include "durable.h"
@@ -110,6 +111,9 @@ int cmd_create(int argc, char **argv)
     if (!parse(argc, argv, &given))
         return flush_stdout("create");
     name = arg_queue("create", argv[optind]);
+    if (mqxi_name_is_sysv(name + 1))
+        return fail_because("create", name,
+                            "System V queues are made by msgget: 'mqx run ipcmk -Q' makes one");
     r = mqxi_conf_policy(name + 1, &policy);
     if (r < 0) /* it said what is wrong with the file */
         return fail_because("create", name, "not created: correct mqx.conf first");

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "anyname.h"
 #include "cli.h"
 #include "client.h"
 #include "names.h"
@@ -33,6 +34,9 @@ int fail(const char *command, const char *queue, int error)
                             "the registry of the processes that use this user's queues is damaged, "
                             "or not a file of that user: end those processes, then remove %s",
                             registry);
+    if (mqxi_name_is_sysv(bare) && (error == ENOENT || error == EINVAL || error == EIDRM))
+        return fail_because(command, queue, "no such System V queue in %s; 'mqx ls' lists them",
+                            mqxi_dir());
     switch (error) {
     case ENOENT:
         return fail_because(command, queue, "no such queue in %s; create it with 'mqx create %s'",

@@ -7,9 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "anyname.h"
 #include "cli.h"
 #include "engine.h"
-#include "names.h"
+#include "held.h"
 #include "segment.h"
 #include "text.h"
 #include "thread.h"
@@ -19,6 +20,27 @@ const char *durable_name(uint32_t durable)
     static const char *const names[] = {"off", "async", "sync"};
 
     return durable <= MQXI_DURABLE_SYNC ? names[durable] : "damaged";
+}
+
+/* Its owner is who IPC_SET says; what it holds need not be counted. */
+static void look_at_sysv(struct mqxi_queue *q, struct info *info)
+{
+    struct mqxi_header *h = q->header;
+    uint64_t held = atomic_load(&h->held);
+
+    info->sysv = true;
+    info->id = q->id;
+    info->key = h->key;
+    info->uid = atomic_load(&h->uid);
+    info->gid = atomic_load(&h->gid);
+    info->cuid = h->cuid;
+    info->cgid = h->cgid;
+    info->messages = (uint32_t)mqxi_held_count(held);
+    info->bytes = held & MQXI_HELD_BYTES;
+    info->qbytes = atomic_load(&h->qbytes);
+    info->last_send_pid = atomic_load(&h->last_send_pid);
+    info->last_recv_pid = atomic_load(&h->last_recv_pid);
+    info->changed_ns = atomic_load(&h->changed_ns);
 }
 
 static void look_inside(struct mqxi_queue *q, struct info *info)
@@ -36,6 +58,8 @@ static void look_inside(struct mqxi_queue *q, struct info *info)
     info->last_recv_ns = atomic_load(&h->last_recv_ns);
     info->maxmsg = q->layout.maxmsg;
     info->msgsize = q->layout.msgsize;
+    if (h->kind == MQXI_KIND_SYSV)
+        look_at_sysv(q, info);
     mqxi_op_leave(token);
     if (atomic_load(&q->dead)) /* it was truncated while we looked */
         info->error = -EIO;
@@ -46,7 +70,7 @@ int info_get(const char *name, struct info *info)
     struct mqxi_queue *q;
     char path[PATH_MAX];
     struct stat st;
-    int r = mqxi_path(MQXI_QUEUES, name, path);
+    int r = mqxi_name_path(name, path);
 
     *info = (struct info){0};
     snprintf(info->name, sizeof(info->name), "%s", name);
@@ -57,7 +81,7 @@ int info_get(const char *name, struct info *info)
     info->mode = st.st_mode & 07777;
     info->uid = st.st_uid;
     info->gid = st.st_gid;
-    info->error = mqxi_segment_attach(name, &q);
+    info->error = mqxi_name_attach(name, &q);
     if (info->error == 0) {
         look_inside(q, info);
         mqxi_segment_detach(q);
@@ -97,17 +121,32 @@ static void json_time(const char *key, uint64_t ns, FILE *out)
     char text[40];
     struct tm tm;
 
+    fprintf(out, ", \"%s\": ", key);
+    if (ns == 0) { /* a System V queue: never */
+        fputs("null", out);
+        return;
+    }
     if (!gmtime_r(&seconds, &tm) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm))
         snprintf(text, sizeof(text), "?");
-    fprintf(out, ", \"%s\": \"%s.%03uZ\"", key, text, (unsigned)(ns / 1000000 % 1000));
+    fprintf(out, "\"%s.%03uZ\"", text, (unsigned)(ns / 1000000 % 1000));
+}
+
+static void json_sysv(const struct info *info, FILE *out)
+{
+    fprintf(out,
+            ", \"id\": %d, \"key\": \"0x%08x\", \"cuid\": %u, \"cgid\": %u"
+            ", \"qbytes\": %" PRIu64 ", \"lspid\": %u, \"lrpid\": %u",
+            info->id, (unsigned)info->key, info->cuid, info->cgid, info->qbytes,
+            info->last_send_pid, info->last_recv_pid);
+    json_time("changed", info->changed_ns, out);
 }
 
 void info_json(const struct info *info, FILE *out)
 {
     fputs("{\"name\": ", out);
     json_string(info->name, out);
-    fprintf(out, ", \"mode\": \"%04o\", \"uid\": %u, \"gid\": %u", info->mode, info->uid,
-            info->gid);
+    fprintf(out, ", \"type\": \"%s\", \"mode\": \"%04o\", \"uid\": %u, \"gid\": %u",
+            mqxi_name_is_sysv(info->name) ? "sysv" : "posix", info->mode, info->uid, info->gid);
     if (info->error) {
         fputs(", \"error\": ", out);
         json_string(strerror(-info->error), out);
@@ -120,6 +159,8 @@ void info_json(const struct info *info, FILE *out)
         json_time("created", info->created_ns, out);
         json_time("last_send", info->last_send_ns, out);
         json_time("last_receive", info->last_recv_ns, out);
+        if (info->sysv)
+            json_sysv(info, out);
     }
     fputc('}', out);
 }

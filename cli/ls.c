@@ -8,15 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "anyname.h"
 #include "cli.h"
 #include "names.h"
-#include "segment.h"
 #include "text.h"
 
 static const char help[] =
     "usage: mqx ls [-l | --json]\n"
     "\n"
-    "List the queues by name.\n"
+    "List the queues by name; System V queues are .sysv/ID.\n"
     "\n"
     "  -l, --long   permissions, owner, group, messages, bytes in them, room for messages,\n"
     "               largest message, durability, time of the last send or receive, name;\n"
@@ -94,9 +94,9 @@ static void print_long(const struct info *info)
     if (info->error) {
         printf("%8s %10s %8s %8s %-5s %-19s ", "-", "-", "-", "-", "-", "-");
     } else {
-        if (localtime_r(&seconds, &tm))
+        if (last && localtime_r(&seconds, &tm))
             strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
-        printf("%8u %10" PRIu64 " %8u %8u %-5s %s ", info->messages, info->bytes, info->maxmsg,
+        printf("%8u %10" PRIu64 " %8u %8u %-5s %-19s ", info->messages, info->bytes, info->maxmsg,
                info->msgsize, durable_name(info->durable), when);
     }
     print_name(info->name);
@@ -151,7 +151,7 @@ int cmd_ls(int argc, char **argv)
         fputs("mqx: ls: takes no names; for one queue use 'mqx stat'\n", stderr);
         usage_exit("ls");
     }
-    r = mqxi_segment_list(add, &names);
+    r = mqxi_name_list(add, &names);
     if (r < 0)
         return fail_because("ls", mqxi_dir(), "%s", strerror(-r));
     if (names.count)

@@ -10,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "anyname.h"
 #include "cli.h"
 #include "engine.h"
 #include "guard.h"
 #include "handles.h"
+#include "held.h"
 #include "mqx.h"
+#include "msqs.h"
 #include "remote.h"
 #include "repair.h"
 #include "thread.h"
@@ -27,7 +30,10 @@ static const char help[] =
     "\n"
     "  --count=N            receive N messages\n"
     "  --line               add a newline after each message\n"
-    "  -p, --priority       write the priority and a tab before each message\n"
+    "  -p, --priority       write the priority (or type) and a tab before each message\n"
+    "  --type=N             from a System V queue (.sysv/ID or .sysv/0xKEY): only messages of "
+    "this\n"
+    "                       type; where it is negative, the lowest type that is at most as high\n"
     "  --nonblock           do not wait: exit with status 3 when the queue is empty\n"
     "  --timeout=SECONDS    exit with status 3 when so much time has passed in all\n";
 
@@ -37,18 +43,17 @@ static const char help[] =
 struct order {
     uint32_t count;
     bool line, priority, nonblock;
+    long type;           /* 0: any */
     const char *timeout; /* NULL: none */
 };
 
 static const char *parse(int argc, char **argv, struct order *order)
 {
-    static const struct option options[] = {{"count", required_argument, NULL, 'c'},
-                                            {"line", no_argument, NULL, 'l'},
-                                            {"priority", no_argument, NULL, 'p'},
-                                            {"nonblock", no_argument, NULL, 'n'},
-                                            {"timeout", required_argument, NULL, 't'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"count", required_argument, NULL, 'c'}, {"line", no_argument, NULL, 'l'},
+        {"priority", no_argument, NULL, 'p'},    {"type", required_argument, NULL, 'T'},
+        {"nonblock", no_argument, NULL, 'n'},    {"timeout", required_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},        {0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "hc:lpnt:", options, NULL)) != -1) {
@@ -61,6 +66,9 @@ static const char *parse(int argc, char **argv, struct order *order)
             break;
         case 'p':
             order->priority = true;
+            break;
+        case 'T':
+            order->type = arg_type("recv", optarg, LONG_MIN);
             break;
         case 'n':
             order->nonblock = true;
@@ -101,6 +109,8 @@ struct source {
     struct mqxi_queue *q; /* NULL: another user's, by its descriptor */
     mqd_t mq;
     size_t msgsize;
+    bool sysv;
+    struct mqxi_choice choice; /* of a System V queue */
 };
 
 static int take_remote(const struct source *s, const struct timespec *deadline, char *data,
@@ -110,6 +120,16 @@ static int take_remote(const struct source *s, const struct timespec *deadline, 
 
     taken->len = n < 0 ? 0 : (uint32_t)n;
     return n < 0 ? (int)n : 0;
+}
+
+static int take_local(const struct source *s, struct mqxi_taken *taken)
+{
+    int r;
+
+    if (!s->sysv)
+        return mqxi_take(s->q, taken);
+    r = mqxi_take_chosen(s->q, &s->choice, taken);
+    return r < 0 && mqxi_held_removed(s->q) ? -EIDRM : r;
 }
 
 /*
@@ -127,7 +147,7 @@ static int take(const struct source *s, const struct timespec *deadline, bool wa
     event = &q->header->recv_event;
     for (;;) {
         unsigned token = mqxi_op_enter();
-        int r = mqxi_take(q, taken);
+        int r = take_local(s, taken);
 
         /* Nothing comes: is it because somebody died who had a message? */
         if (r == -EAGAIN && mqxi_event_read(event) == taken->seen) {
@@ -135,7 +155,7 @@ static int take(const struct source *s, const struct timespec *deadline, bool wa
             if (r == 0)
                 r = mqxi_repair(q, NULL);
             if (r == 0)
-                r = mqxi_take(q, taken);
+                r = take_local(s, taken);
         }
         if (r == 0)
             memcpy(data, taken->data, taken->len);
@@ -149,10 +169,11 @@ static int take(const struct source *s, const struct timespec *deadline, bool wa
 }
 
 /* All of it, at once: whoever reads may be waiting for it. */
-static bool print(const struct order *order, const char *data, const struct mqxi_taken *taken)
+static bool print(const struct order *order, bool sysv, const char *data,
+                  const struct mqxi_taken *taken)
 {
     if (order->priority)
-        printf("%u\t", taken->prio);
+        printf("%lld\t", sysv ? (long long)taken->type : (long long)taken->prio);
     fwrite(data, 1, taken->len, stdout);
     if (order->line)
         putchar('\n');
@@ -186,8 +207,8 @@ static int receive(const struct source *s, const struct order *order, char *data
         struct mqxi_taken taken;
         int r = take(s, order->timeout ? &deadline : NULL, !order->nonblock, data, &taken);
 
-        status =
-            r < 0 ? recv_failed(s->name, i, -r) : settle(s, &taken, print(order, data, &taken));
+        status = r < 0 ? recv_failed(s->name, i, -r)
+                       : settle(s, &taken, print(order, s->sysv, data, &taken));
     }
     return status;
 }
@@ -211,17 +232,37 @@ static int find_source(mqd_t mq, struct source *s)
     return 0;
 }
 
+static int find_sysv(const struct order *order, struct source *s)
+{
+    int r = mqxi_name_attach(s->name + 1, &s->q);
+
+    if (r < 0)
+        return r;
+    if (!(mqxi_msqs_mode(s->q) & MQXI_MAY_READ))
+        return -EACCES;
+    s->sysv = true;
+    s->choice = mqxi_choice_of(order->type, UINT32_MAX);
+    s->msgsize = s->q->layout.msgsize;
+    return 0;
+}
+
+static int find_posix(const struct order *order, struct source *s)
+{
+    mqd_t mq = mqx_open(s->name, O_RDONLY | (order->nonblock ? O_NONBLOCK : 0));
+
+    return mq == (mqd_t)-1 ? -errno : find_source(mq, s);
+}
+
 int cmd_recv(int argc, char **argv)
 {
     struct order order = {.count = 1};
     struct source s = {.name = parse(argc, argv, &order)};
     char *data;
-    mqd_t mq;
     int status;
 
     signal(SIGPIPE, SIG_IGN); /* to live on and give the message back */
-    mq = mqx_open(s.name, O_RDONLY | (order.nonblock ? O_NONBLOCK : 0));
-    status = mq == (mqd_t)-1 ? -errno : find_source(mq, &s);
+    status = arg_is_sysv("recv", s.name, order.type, false) ? find_sysv(&order, &s)
+                                                            : find_posix(&order, &s);
     if (status < 0)
         return fail("recv", s.name, -status);
     data = malloc(s.msgsize);

@@ -15,28 +15,35 @@ static const char help[] =
     "Send MESSAGE, or else all of standard input as one message.  Waits while the queue is full.\n"
     "\n"
     "  -p, --priority=N     0 (default) to 32767; higher ones are received first\n"
+    "  --type=N             to a System V queue (.sysv/ID or .sysv/0xKEY): type, 1 (default) and "
+    "up\n"
     "  --nonblock           do not wait: exit with status 3 if the queue is full\n"
     "  --timeout=SECONDS    wait no longer than this, then exit with status 3\n";
 
 struct order {
     uint32_t priority;
+    bool prioritized; /* that was given */
+    long type;        /* 0: not given */
     bool nonblock;
     const char *timeout; /* NULL: none */
 };
 
 static int parse(int argc, char **argv, struct order *order)
 {
-    static const struct option options[] = {{"priority", required_argument, NULL, 'p'},
-                                            {"nonblock", no_argument, NULL, 'n'},
-                                            {"timeout", required_argument, NULL, 't'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"priority", required_argument, NULL, 'p'}, {"type", required_argument, NULL, 'T'},
+        {"nonblock", no_argument, NULL, 'n'},       {"timeout", required_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},           {0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "hp:nt:", options, NULL)) != -1) {
         switch (option) {
         case 'p':
             order->priority = arg_number("send", "--priority", optarg, 0, 32767);
+            order->prioritized = true;
+            break;
+        case 'T':
+            order->type = arg_type("send", optarg, 1);
             break;
         case 'n':
             order->nonblock = true;
@@ -58,8 +65,7 @@ static int parse(int argc, char **argv, struct order *order)
     return optind;
 }
 
-/* Standard input, but no more than one byte beyond what the queue takes. */
-static char *slurp(size_t most, size_t *len)
+char *slurp(size_t most, size_t *len)
 {
     char *data = malloc(most + 1);
     ssize_t n = 1;
@@ -104,6 +110,10 @@ int cmd_send(int argc, char **argv)
     mqd_t mq;
     int r;
 
+    if (arg_is_sysv("send", name, order.type, order.prioritized))
+        return send_sysv(
+            name, &(struct sysv_order){order.type ? order.type : 1, order.nonblock, order.timeout},
+            message);
     if (order.timeout)
         deadline = arg_deadline("send", order.timeout);
     mq = mqx_open(name, O_WRONLY | (order.nonblock ? O_NONBLOCK : 0));

@@ -10,7 +10,8 @@
 static const char help[] =
     "usage: mqx stat [--json] QUEUE\n"
     "\n"
-    "Show what is known about a queue, one 'key: value' a line, or as a JSON object.\n";
+    "Show what is known about a queue, one 'key: value' a line, or as a JSON object.\n"
+    "A System V queue is .sysv/ID or .sysv/0xKEY.\n";
 
 static void print_time(const char *key, uint64_t ns)
 {
@@ -18,9 +19,21 @@ static void print_time(const char *key, uint64_t ns)
     char text[40];
     struct tm tm;
 
-    if (!localtime_r(&seconds, &tm) || !strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &tm))
+    if (ns == 0) /* a System V queue: never */
+        snprintf(text, sizeof(text), "-");
+    else if (!localtime_r(&seconds, &tm) ||
+             !strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &tm))
         snprintf(text, sizeof(text), "?");
     printf("%s: %s\n", key, text);
+}
+
+static void print_sysv(const struct info *info)
+{
+    printf("id: %d\nkey: 0x%08x\n", info->id, (unsigned)info->key);
+    printf("cuid: %u\ncgid: %u\n", info->cuid, info->cgid);
+    printf("qbytes: %" PRIu64 "\n", info->qbytes);
+    printf("lspid: %u\nlrpid: %u\n", info->last_send_pid, info->last_recv_pid);
+    print_time("changed", info->changed_ns);
 }
 
 static void print(const struct info *info)
@@ -29,7 +42,7 @@ static void print(const struct info *info)
 
     snprintf(name, sizeof(name), "%s", info->name);
     mqxi_text_clean(name); /* else it could be lines of its own */
-    printf("name: %s\n", name);
+    printf("name: %s\ntype: %s\n", name, info->sysv ? "sysv" : "posix");
     printf("mode: %04o\nuid: %u\ngid: %u\n", info->mode, info->uid, info->gid);
     printf("messages: %u\nbytes: %" PRIu64 "\n", info->messages, info->bytes);
     printf("maxmsg: %u\nmsgsize: %u\n", info->maxmsg, info->msgsize);
@@ -38,6 +51,8 @@ static void print(const struct info *info)
     print_time("created", info->created_ns);
     print_time("last send", info->last_send_ns);
     print_time("last receive", info->last_recv_ns);
+    if (info->sysv)
+        print_sysv(info);
 }
 
 int cmd_stat(int argc, char **argv)

@@ -1,7 +1,9 @@
 /* mqx unlink: remove queues. */
 #include <errno.h>
 #include <getopt.h>
+#include <sys/msg.h>
 
+#include "anyname.h"
 #include "cli.h"
 #include "durable.h"
 #include "mqx.h"
@@ -19,12 +21,26 @@ static bool unheard(const char *name)
     bool durable;
     uid_t uid;
 
-    if (mqxi_segment_attach(name + 1, &q) < 0)
+    if (mqxi_name_attach(name + 1, &q) < 0)
         return false;
     durable = atomic_load(&q->header->durable) != MQXI_DURABLE_OFF;
     uid = q->uid;
     mqxi_segment_detach(q);
     return durable && !mqxi_mqxd_alive(uid);
+}
+
+static int remove_queue(const char *name)
+{
+    long type;
+    int id, r;
+
+    if (!mqxi_name_is_sysv(name + 1))
+        return mqx_unlink(name);
+    r = mqxi_name_sysv(name + 1, &id, &type);
+    if (r == 0 && type == 0)
+        return mqx_msgctl(id, IPC_RMID, NULL);
+    errno = ENOENT;
+    return -1;
 }
 
 int cmd_unlink(int argc, char **argv)
@@ -46,7 +62,7 @@ int cmd_unlink(int argc, char **argv)
         const char *name = arg_queue("unlink", argv[optind]);
         bool comes_back = unheard(name);
 
-        if (mqx_unlink(name) < 0)
+        if (remove_queue(name) < 0)
             status = errno == ENOENT
                          ? fail_because("unlink", name, "no such queue; 'mqx ls' lists them")
                          : fail("unlink", name, errno);
