@@ -13,11 +13,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "anyname.h"
 #include "engine.h"
-#include "names.h"
 #include "polled.h"
 #include "repair.h"
-#include "segment.h"
 #include "sys.h"
 #include "thread.h"
 #include "wait.h"
@@ -71,7 +70,7 @@ int attached_by_name(const char *name, struct attached **out)
     char path[PATH_MAX];
     struct mqxi_stat st;
     struct mqxi_queue *q;
-    int r = mqxi_path(MQXI_QUEUES, name, path);
+    int r = mqxi_name_path(name, path);
 
     if (r == 0)
         r = mqxi_sys_stat(AT_FDCWD, path, &st);
@@ -85,7 +84,7 @@ int attached_by_name(const char *name, struct attached **out)
     }
     if (*out)
         return 0;
-    r = mqxi_segment_attach(name, &q);
+    r = mqxi_name_attach(name, &q);
     if (r < 0)
         return r;
     *out = attached_by_ino(q->ino); /* the name went to another queue meanwhile */
@@ -161,7 +160,7 @@ static int mend(const char *name, void *unused)
 
 void attached_repair_all(void)
 {
-    mqxi_segment_list(mend, NULL);
+    mqxi_name_list(mend, NULL);
 }
 
 void attached_each(void (*each)(struct attached *a))

@@ -1,25 +1,31 @@
 /*
- * Reading the directory: the names as they were when it was opened (or read
+ * Reading a directory: the names as they were when it was opened (or read
  * from its start again), so that an offset is an index and means the same from
  * call to call, whatever is created and removed meanwhile.
  */
 #include "dir.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "anyname.h"
+#include "msqids.h"
 #include "names.h"
 #include "segment.h"
 #include "sys.h"
+#include "sysv.h"
 
 struct entry {
     uint64_t ino;
+    mode_t mode;
     char *name;
 };
 
 struct dir {
+    fuse_ino_t ino;
     struct entry *entry;
     size_t count, room;
 };
@@ -29,10 +35,10 @@ static void clear(struct dir *d)
     for (size_t i = 0; i < d->count; i++)
         free(d->entry[i].name);
     free(d->entry);
-    *d = (struct dir){0};
+    *d = (struct dir){.ino = d->ino};
 }
 
-static int add(struct dir *d, const char *name, uint64_t ino)
+static int add(struct dir *d, const char *name, uint64_t ino, mode_t mode)
 {
     if (d->count == d->room) {
         size_t room = d->room ? 2 * d->room : 64;
@@ -44,20 +50,38 @@ static int add(struct dir *d, const char *name, uint64_t ino)
         d->room = room;
     }
     d->entry[d->count].ino = ino;
+    d->entry[d->count].mode = mode;
     d->entry[d->count].name = strdup(name);
     return d->entry[d->count].name ? (d->count++, 0) : -ENOMEM;
 }
 
-static int add_queue(const char *name, void *arg)
+/* full: its name as that of a queue. */
+static int add_queue(struct dir *d, const char *full, const char *name)
 {
     char path[PATH_MAX];
     struct mqxi_stat st;
 
     /* Gone meanwhile, no queue, or not one that we could open: as if it were not there. */
-    if (mqxi_path(MQXI_QUEUES, name, path) < 0 || mqxi_sys_stat(AT_FDCWD, path, &st) < 0 ||
+    if (mqxi_name_path(full, path) < 0 || mqxi_sys_stat(AT_FDCWD, path, &st) < 0 ||
         !S_ISREG(st.mode) || (geteuid() != 0 && st.uid != geteuid()))
         return 0;
-    return add(arg, name, st.ino);
+    return add(d, name, st.ino, S_IFREG);
+}
+
+static int add_posix(const char *name, void *arg)
+{
+    return strcmp(name, MQXI_SYSV_DIR) == 0 ? 0 : add_queue(arg, name, name);
+}
+
+static int add_sysv(uint32_t index, void *arg)
+{
+    char name[NAME_MAX + 1];
+    int id;
+
+    if (mqxi_msqid_at(index, &id) < 0)
+        return 0;
+    snprintf(name, sizeof(name), "%s/%d", MQXI_SYSV_DIR, id);
+    return add_queue(arg, name, name + sizeof(MQXI_SYSV_DIR));
 }
 
 static int fill(struct dir *d)
@@ -65,10 +89,14 @@ static int fill(struct dir *d)
     int r;
 
     clear(d);
-    r = add(d, ".", FUSE_ROOT_ID);
+    r = add(d, ".", d->ino, S_IFDIR);
     if (r == 0)
-        r = add(d, "..", FUSE_ROOT_ID);
-    return r == 0 ? mqxi_segment_list(add_queue, d) : r;
+        r = add(d, "..", FUSE_ROOT_ID, S_IFDIR);
+    if (r == 0 && d->ino == FUSE_ROOT_ID)
+        r = add(d, MQXI_SYSV_DIR, SYSV_INO, S_IFDIR);
+    if (r < 0)
+        return r;
+    return d->ino == SYSV_INO ? mqxi_msqid_list(add_sysv, d) : mqxi_segment_list(add_posix, d);
 }
 
 static struct dir *dir_of(const struct fuse_file_info *fi)
@@ -84,12 +112,13 @@ static void drop(struct dir *d)
 
 void dir_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct dir *d = ino == FUSE_ROOT_ID ? calloc(1, sizeof(*d)) : NULL;
+    struct dir *d = is_directory(ino) ? calloc(1, sizeof(*d)) : NULL;
 
     if (!d) {
-        fuse_reply_err(request, ino == FUSE_ROOT_ID ? ENOMEM : ENOTDIR);
+        fuse_reply_err(request, is_directory(ino) ? ENOMEM : ENOTDIR);
         return;
     }
+    d->ino = ino;
     fi->fh = (uintptr_t)d;
     if (fuse_reply_open(request, fi) < 0) /* nobody will release it */
         drop(d);
@@ -109,7 +138,7 @@ void dir_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
         return;
     }
     for (size_t i = (size_t)offset; i < d->count; i++) {
-        struct stat st = {.st_ino = d->entry[i].ino, .st_mode = i < 2 ? S_IFDIR : S_IFREG};
+        struct stat st = {.st_ino = d->entry[i].ino, .st_mode = d->entry[i].mode};
         size_t n = fuse_add_direntry(request, buffer + used, size - used, d->entry[i].name, &st,
                                      (off_t)i + 1);
 

@@ -1,4 +1,4 @@
-/* The mount's one directory, read. */
+/* The mount's two directories, read. */
 #ifndef MQXFS_DIR_H
 #define MQXFS_DIR_H
 

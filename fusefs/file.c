@@ -18,8 +18,10 @@
 
 #include "durable.h"
 #include "engine.h"
+#include "held.h"
 #include "parked.h"
 #include "repair.h"
+#include "sysv.h"
 #include "thread.h"
 #include "wait.h"
 
@@ -37,6 +39,7 @@ struct file {
     struct attached *attached;
     struct remote *remote; /* once it was used by ioctl or polled; else NULL */
     int flags;             /* of open(2) */
+    long type;             /* of a System V queue's messages; 0: any, and 1 for those written */
     enum state state;
     struct mqxi_taken taken; /* HELD */
     uint8_t *copy;
@@ -48,7 +51,7 @@ struct file {
 
 static struct file *files;
 
-struct file *file_open(struct attached *a, int flags)
+struct file *file_open(struct attached *a, int flags, long type)
 {
     struct file *f = calloc(1, sizeof(*f));
 
@@ -56,6 +59,7 @@ struct file *file_open(struct attached *a, int flags)
         return NULL;
     f->attached = a;
     f->flags = flags;
+    f->type = type;
     f->next = files;
     if (files)
         files->previous = f;
@@ -140,12 +144,22 @@ static int make_copy(struct file *f)
     return atomic_load(&f->attached->queue->dead) ? -EIO : 0;
 }
 
+static int take(struct file *f)
+{
+    struct mqxi_queue *q = f->attached->queue;
+    struct mqxi_choice choice = mqxi_choice_of(f->type, UINT32_MAX);
+
+    if (!is_sysv(f->attached))
+        return mqxi_take(q, &f->taken);
+    return mqxi_held_removed(q) ? -EIDRM : mqxi_take_chosen(q, &choice, &f->taken);
+}
+
 /* Hold the next message.  -EAGAIN: there is none. */
 static int take_next(struct file *f)
 {
     struct mqxi_queue *q = f->attached->queue;
     unsigned token = mqxi_op_enter();
-    int r = mqxi_take(q, &f->taken);
+    int r = take(f);
 
     f->state = NOTHING;
     if (r == 0) {
@@ -213,7 +227,10 @@ static bool attempt_write(struct parked *p)
     unsigned token = mqxi_op_enter();
     uint32_t slot = 0;
     uint64_t key = 0;
-    int r = mqxi_put(q, p->data, p->len, 0, 0, &slot, &key);
+    int64_t type = !is_sysv(p->attached) ? 0 : p->file->type ? p->file->type : 1;
+    int r = is_sysv(p->attached) && mqxi_held_removed(q)
+                ? -EIDRM
+                : mqxi_put(q, p->data, p->len, 0, type, &slot, &key);
     bool sync = r == 0 && atomic_load(&q->header->durable) == MQXI_DURABLE_SYNC;
 
     mqxi_op_leave(token);
@@ -337,7 +354,7 @@ static void try_or_park(struct parked *p, bool block)
     }
     if (parked_any(p->attached, p->direction)) /* who came first goes first */
         parked_serve(p->attached, p->direction);
-    if (!parked_any(p->attached, p->direction) || !block) {
+    if (!parked_any(p->attached, p->direction) || !block || is_sysv(p->attached)) {
         seen = mqxi_event_read(attached_event(p->attached, p->direction));
         answered = p->attempt(p) || attempt_after_repair(p);
     }
@@ -381,6 +398,8 @@ void file_write(struct file *f, fuse_req_t request, const void *data, size_t siz
 
     if (size > largest || size > f->attached->queue->layout.msgsize)
         fuse_reply_err(request, EMSGSIZE);
+    else if (f->type < 0) /* that is for reading */
+        fuse_reply_err(request, EINVAL);
     else
         try_or_park(&p, block);
 }

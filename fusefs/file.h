@@ -10,8 +10,9 @@ struct file;
 struct parked;
 
 /* Open the queue: takes over the caller's reference, and lets go of it at close.  NULL: no
- * memory, and the reference stays the caller's.  flags: of open(2). */
-struct file *file_open(struct attached *a, int flags);
+ * memory, and the reference stays the caller's.  flags: of open(2); type: of messages, where its
+ * name says one (sysv.h). */
+struct file *file_open(struct attached *a, int flags, long type);
 /* A message that was not read to its end goes back. */
 void file_close(struct file *f);
 /* The same for all open files: mqxfs ends. */

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "names.h"
+#include "anyname.h"
+#include "held.h"
 
 static struct node *nodes;
 
@@ -53,20 +54,21 @@ void node_forget_all(void)
 int node_look_up(const char *name, struct mqxi_stat *file, struct attached **a)
 {
     char path[PATH_MAX];
-    int r = mqxi_path(MQXI_QUEUES, name, path);
+    int r = mqxi_name_path(name, path);
 
     *a = NULL;
     if (r == 0)
         r = mqxi_sys_stat(AT_FDCWD, path, file);
     if (r < 0)
-        return r;
+        return r == -ENOTDIR ? -ENOENT : r;
     if (!S_ISREG(file->mode))
         return -ENOENT;
     file->size = 1;
     if (geteuid() != 0 && file->uid != geteuid())
         return -EACCES;
     r = attached_by_name(name, a);
-    if (r == 0 && (*a)->queue->ino != file->ino) { /* created anew at this very moment */
+    /* Created anew at this very moment; or System V, and removed by who died at it. */
+    if (r == 0 && ((*a)->queue->ino != file->ino || mqxi_held_removed((*a)->queue))) {
         attached_put(*a);
         *a = NULL;
         return -ENOENT;

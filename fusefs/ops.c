@@ -20,6 +20,7 @@
 #include "polled.h"
 #include "registered.h"
 #include "segment.h"
+#include "sysv.h"
 #include "thread.h"
 
 /* The kernel splits writes that need more pages than max_write has; a buffer that begins within
@@ -51,7 +52,7 @@ static void root_attr(struct stat *st)
     char path[PATH_MAX];
     struct stat real;
 
-    *st = (struct stat){.st_ino = FUSE_ROOT_ID, .st_mode = S_IFDIR | 01777, .st_nlink = 2};
+    *st = (struct stat){.st_ino = FUSE_ROOT_ID, .st_mode = S_IFDIR | 01777, .st_nlink = 3};
     st->st_uid = geteuid();
     st->st_gid = getegid();
     if (mqxi_path(MQXI_QUEUES, "", path) == 0 && stat(path, &real) == 0) {
@@ -80,6 +81,8 @@ static void queue_attr(const struct mqxi_stat *file, struct attached *a, struct 
     st->st_atim = time_of(atomic_load_explicit(&h->last_recv_ns, memory_order_relaxed));
     st->st_mtim = time_of(atomic_load_explicit(&h->last_send_ns, memory_order_relaxed));
     st->st_ctim = time_of(h->created_ns);
+    if (is_sysv(a))
+        sysv_attr(a, st);
 }
 
 /* Fill in a node's attributes: 0, -ESTALE, ... */
@@ -89,8 +92,8 @@ static int attr_of(fuse_ino_t ino, struct stat *st)
     struct attached *a;
     int r;
 
-    if (ino == FUSE_ROOT_ID) {
-        root_attr(st);
+    if (is_directory(ino)) {
+        ino == FUSE_ROOT_ID ? root_attr(st) : sysv_directory_attr(st);
         return 0;
     }
     r = node_resolve(node_of(ino), &file, &a);
@@ -120,7 +123,10 @@ static int set_mode(struct attached *a, mode_t mode)
 
     if (atomic_load(&a->queue->dead))
         return -EIO;
-    atomic_store(&h->mode, mode & 07777);
+    if (is_sysv(a))
+        sysv_set_mode(a, mode);
+    else
+        atomic_store(&h->mode, mode & 07777);
     if (atomic_load(&h->durable) != MQXI_DURABLE_OFF)
         mqxi_durable_rescan(a->queue->uid);
     return 0;
@@ -148,7 +154,7 @@ static void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat *want, in
     struct mqxi_stat file;
     struct attached *a = NULL;
     struct stat st;
-    int r = ino == FUSE_ROOT_ID ? -EPERM : node_resolve(node_of(ino), &file, &a);
+    int r = is_directory(ino) ? -EPERM : node_resolve(node_of(ino), &file, &a);
 
     (void)fi;
     if (r == 0)
@@ -192,13 +198,31 @@ static int make_entry(const char *name, const struct mqxi_stat *file, struct att
     return 0;
 }
 
-static void op_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
+/* What a name in a directory means: a queue's own name, in full.  buffer: NAME_MAX + 1 bytes. */
+static int full_name(fuse_ino_t parent, const char *entry, char *buffer, const char **name)
 {
-    struct fuse_entry_param entry;
+    *name = parent == FUSE_ROOT_ID ? entry : buffer;
+    return parent == FUSE_ROOT_ID ? 0
+           : parent == SYSV_INO   ? sysv_full_name(entry, buffer)
+                                  : -ENOTDIR;
+}
+
+static void op_lookup(fuse_req_t request, fuse_ino_t parent, const char *entry_name)
+{
+    struct fuse_entry_param entry = {.ino = SYSV_INO};
+    char buffer[NAME_MAX + 1];
     struct mqxi_stat file;
     struct attached *a;
-    int r = parent == FUSE_ROOT_ID ? node_look_up(name, &file, &a) : -ENOTDIR;
+    const char *name;
+    int r = full_name(parent, entry_name, buffer, &name);
 
+    if (parent == FUSE_ROOT_ID && strcmp(name, MQXI_SYSV_DIR) == 0) {
+        sysv_directory_attr(&entry.attr);
+        fuse_reply_entry(request, &entry); /* no node, whether the kernel has it or not */
+        return;
+    }
+    if (r == 0)
+        r = node_look_up(name, &file, &a);
     if (r == 0) {
         r = make_entry(name, &file, a, &entry);
         if (a)
@@ -212,7 +236,7 @@ static void op_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 
 static void op_forget(fuse_req_t request, fuse_ino_t ino, uint64_t lookups)
 {
-    if (ino != FUSE_ROOT_ID)
+    if (!is_directory(ino))
         node_forget(node_of(ino), lookups);
     fuse_reply_none(request);
 }
@@ -220,17 +244,16 @@ static void op_forget(fuse_req_t request, fuse_ino_t ino, uint64_t lookups)
 static void op_forget_multi(fuse_req_t request, size_t count, struct fuse_forget_data *forgets)
 {
     for (size_t i = 0; i < count; i++)
-        if (forgets[i].ino != FUSE_ROOT_ID)
+        if (!is_directory(forgets[i].ino))
             node_forget(node_of(forgets[i].ino), forgets[i].nlookup);
     fuse_reply_none(request);
 }
 
-static void op_unlink(fuse_req_t request, fuse_ino_t parent, const char *name)
+static int remove_posix(const char *name, uid_t caller)
 {
-    uid_t caller = fuse_req_ctx(request)->uid;
     struct mqxi_stat file;
     char path[PATH_MAX];
-    int r = parent == FUSE_ROOT_ID ? mqxi_path(MQXI_QUEUES, name, path) : -ENOTDIR;
+    int r = mqxi_path(MQXI_QUEUES, name, path);
 
     if (r == 0)
         r = mqxi_sys_stat(AT_FDCWD, path, &file);
@@ -239,6 +262,18 @@ static void op_unlink(fuse_req_t request, fuse_ino_t parent, const char *name)
         r = -EPERM;
     if (r == 0)
         r = mqxi_segment_unlink(name);
+    return r;
+}
+
+static void op_unlink(fuse_req_t request, fuse_ino_t parent, const char *entry_name)
+{
+    uid_t caller = fuse_req_ctx(request)->uid;
+    char buffer[NAME_MAX + 1];
+    const char *name;
+    int r = full_name(parent, entry_name, buffer, &name);
+
+    if (r == 0)
+        r = name == buffer ? sysv_remove(name, caller) : remove_posix(name, caller);
     fuse_reply_err(request, -r);
 }
 
@@ -251,14 +286,14 @@ static int check_durable(uint32_t durable, uid_t uid)
     return durable == MQXI_DURABLE_SYNC && !mqxi_mqxd_alive(uid) ? -ESRCH : 0;
 }
 
-static int open_attached(struct attached *a, struct fuse_file_info *fi)
+static int open_attached(struct attached *a, const char *name, struct fuse_file_info *fi)
 {
     struct file *f;
     int r = check_durable(atomic_load(&a->queue->header->durable), a->queue->uid);
 
     if (r < 0)
         return r;
-    f = file_open(a, fi->flags);
+    f = file_open(a, fi->flags, sysv_type(name));
     if (!f)
         return -ENOMEM;
     fi->fh = (uintptr_t)f;
@@ -278,12 +313,12 @@ static void op_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *f
 {
     struct mqxi_stat file;
     struct attached *a = NULL;
-    int r = ino == FUSE_ROOT_ID ? -EISDIR : node_resolve(node_of(ino), &file, &a);
+    int r = is_directory(ino) ? -EISDIR : node_resolve(node_of(ino), &file, &a);
 
     if (r == 0 && !a)
         r = -EBADMSG;
     if (r == 0)
-        r = open_attached(a, fi);
+        r = open_attached(a, node_of(ino)->name, fi);
     if (r < 0) {
         if (a)
             attached_put(a);
@@ -350,14 +385,14 @@ static void op_create(fuse_req_t request, fuse_ino_t parent, const char *name, m
     struct fuse_entry_param entry = {0};
     struct attached *a = NULL;
     struct mqxi_stat file;
-    int r = -ENOTDIR;
+    int r = -EPERM; /* there, msgget makes them */
 
     if (parent == FUSE_ROOT_ID)
         r = create_anew(name, mode, fi->flags & O_EXCL, fuse_req_ctx(request), &file, &a);
     if (r == 0)
         r = make_entry(name, &file, a, &entry);
     if (r == 0)
-        r = open_attached(a, fi);
+        r = open_attached(a, name, fi);
     if (r == 0 && fuse_reply_create(request, &entry, fi) == 0)
         return;
     if (entry.ino)
@@ -409,13 +444,13 @@ static void op_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned command, void 
                      struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
                      size_t out_size)
 {
-    struct remote *r = flags & FUSE_IOCTL_DIR || ino == FUSE_ROOT_ID ? NULL
-                       : _IOC_TYPE(command) == 'q'                   ? file_remote(file_of(fi))
-                                                                     : NULL;
+    bool ours = !(flags & FUSE_IOCTL_DIR) && !is_directory(ino) && _IOC_TYPE(command) == 'q' &&
+                !is_sysv(file_attached(file_of(fi)));
+    struct remote *r = ours ? file_remote(file_of(fi)) : NULL;
 
     (void)unused;
     if (!r)
-        fuse_reply_err(request, _IOC_TYPE(command) == 'q' ? ENOMEM : ENOTTY);
+        fuse_reply_err(request, ours ? ENOMEM : ENOTTY);
     else
         remote_control(r, request, command, in, in_size, out_size);
 }
@@ -458,6 +493,12 @@ static void op_copy_file_range(fuse_req_t request, fuse_ino_t in, off_t in_offse
 static void op_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode)
 {
     (void)parent, (void)name, (void)mode;
+    fuse_reply_err(request, EPERM);
+}
+
+static void op_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name)
+{
+    (void)parent, (void)name;
     fuse_reply_err(request, EPERM);
 }
 
@@ -508,6 +549,7 @@ const struct fuse_lowlevel_ops mqxfs_ops = {
     .release = op_release,
     .unlink = op_unlink,
     .mkdir = op_mkdir,
+    .rmdir = op_rmdir,
     .mknod = op_mknod,
     .symlink = op_symlink,
     .link = op_link,

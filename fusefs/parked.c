@@ -1,8 +1,9 @@
 /*
  * Lists of waiting requests, one a queue and direction, first come first
- * served.  All in a list wait for the same thing (but for FOR_DISK), so
- * serving stops at the first that must wait on: a thousand blocked readers
- * cost nothing while one message is delivered.
+ * served.  All in a list wait for the same thing, so serving stops at the
+ * first that must wait on: a thousand blocked readers cost nothing while one
+ * message is delivered.  But FOR_DISK each waits for his own message, and on a
+ * System V queue for his type, or for room for as much as he has.
  *
  * Serving one may give others what they wait for (a reader makes room); that
  * is noted as due and done by the event loop, not by recursion.
@@ -13,6 +14,7 @@
 
 #include "guard.h"
 #include "repair.h"
+#include "sysv.h"
 #include "thread.h"
 #include "wait.h"
 
@@ -93,15 +95,15 @@ void parked_serve(struct attached *a, enum direction direction)
     _Atomic uint32_t *event = attached_event(a, direction);
     struct parked *next;
     uint32_t seen = mqxi_event_read(event);
-    bool told = false;
+    bool told = false, all = direction == FOR_DISK || is_sysv(a);
 
     /* Who is told to try himself gets his chance before anybody behind him: his trying makes this
      * due again, and else the next tick. */
     for (struct parked *p = w->first; p && !told; p = next) {
-        seen = direction == FOR_DISK ? seen : mqxi_event_read(event);
+        seen = all ? seen : mqxi_event_read(event);
         next = p->next;
         told = !p->request;
-        if (!settle(p) && direction != FOR_DISK)
+        if (!settle(p) && !all)
             break;
     }
     if (w->first) {

@@ -1,0 +1,36 @@
+/* System V queues, in a directory of their own. */
+#ifndef MQXFS_SYSV_H
+#define MQXFS_SYSV_H
+
+#include "anyname.h"
+#include "attached.h"
+#include "mqxfs.h"
+
+/* The directory's number: no node's, which are addresses. */
+#define SYSV_INO (FUSE_ROOT_ID + 1)
+
+static inline bool is_directory(fuse_ino_t ino)
+{
+    return ino == FUSE_ROOT_ID || ino == SYSV_INO;
+}
+
+static inline bool is_sysv(const struct attached *a)
+{
+    return a->queue->types;
+}
+
+void sysv_directory_attr(struct stat *st);
+
+/* The full name of the queue that this is called in the directory; with its id, whichever way
+ * it is said.  name: NAME_MAX + 1 bytes.  -ENOENT. */
+int sysv_full_name(const char *entry, char *name);
+/* The type in a full name; 0: none. */
+long sysv_type(const char *name);
+
+/* What its file shows that another queue's does not. */
+void sysv_attr(const struct attached *a, struct stat *st);
+void sysv_set_mode(struct attached *a, mode_t mode);
+/* By its full name. */
+int sysv_remove(const char *name, uid_t caller);
+
+#endif
