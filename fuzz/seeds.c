@@ -30,7 +30,7 @@ static const struct field header[] = {
     FIELD(mqxi_header, last_recv_ns), FIELD(mqxi_header, reserved),
     FIELD(mqxi_header, free_word),    FIELD(mqxi_header, last_sweep),
     FIELD(mqxi_header, front_used),   FIELD(mqxi_header, commit_event),
-    FIELD(mqxi_header, dirty),
+    FIELD(mqxi_header, dirty),        FIELD(mqxi_header, fifo),
 };
 static const struct field slot[] = {
     FIELD(mqxi_slot, disk_key), FIELD(mqxi_slot, type), FIELD(mqxi_slot, key),

@@ -130,8 +130,9 @@ struct mqxi_header {
     uint32_t msgsize;     /* bytes a message may have */
     uint8_t uuid[16];     /* names the queue in the store; a re-created queue gets another */
     uint64_t created_ns;  /* CLOCK_REALTIME */
+    uint64_t fifo;        /* random: part of its FIFO's name */
     uint32_t registry;    /* where its users take their client numbers (client.h) */
-    uint8_t pad0[68];
+    uint8_t pad0[60];
 
     /* Policies.  Written by the queue's owner (chmod, policy changes), read by all. */
     _Atomic uint32_t mode;    /* permission bits, as given to mq_open less the umask */

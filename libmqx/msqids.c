@@ -88,14 +88,14 @@ static int remove_entry(const char *directory, int id)
 }
 
 /* All names of a queue that is removed.  Its id last: as long as it has that, others can help. */
-static void bury(int id, int key, uint64_t ino)
+static void bury(const struct mqxi_queue *q)
 {
-    struct mqxi_queue gone = {.ino = ino}; /* only to name its FIFO */
+    int id = q->id, key = q->header->key;
     char path[PATH_MAX];
 
     if (key != 0 && key_path(key, path) == 0)
         remove_entry(path, id);
-    if (mqxi_segment_fifo(&gone, path) == 0)
+    if (mqxi_segment_fifo(q, path) == 0)
         MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
     if (index_path(mqxi_msqid_index(id), path) == 0)
         remove_entry(path, id);
@@ -116,7 +116,7 @@ static int remove_from(struct mqxi_queue *q, uint32_t state)
     mqxi_event_signal(&q->header->send_event, true);
     if (atomic_load(&q->header->put_tells) & MQXI_TELLS_POLLERS)
         mqxi_bell_sync(q); /* while its FIFO has a name */
-    bury(q->id, q->header->key, q->ino);
+    bury(q);
     empty(q);
     return state == MQXI_SYSV_REMOVED ? -EINVAL : 0;
 }

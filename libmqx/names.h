@@ -20,7 +20,7 @@ void mqxi_dir_keep(void);
 /* Directories below it, made (mode 1777) when missing. */
 enum mqxi_place {
     MQXI_QUEUES,  /* segments, named as their queues */
-    MQXI_FIFOS,   /* FIFOs, named after the inode number of their segment */
+    MQXI_FIFOS,   /* FIFOs: inode number of their segment - random number in it */
     MQXI_CLIENTS, /* registries, mqxd's doorbells, times of tidy.c, named after a user id */
     MQXI_GONE,    /* segments of unlinked durable queues that mqxd must still forget */
     MQXI_TMP,     /* segments that are being built, or unlinked */

@@ -25,7 +25,8 @@ struct mqxi_queue {
     uint8_t *slots, *overflow;
     _Atomic int64_t *types; /* System V: each slot's message type; else NULL */
     struct mqxi_layout layout;
-    uint64_t ino; /* of the segment file: which queue this is */
+    uint64_t ino;       /* of the segment file: which queue this is */
+    uint64_t fifo_name; /* header->fifo, at attach */
     uid_t uid;    /* owner and group of the segment file, at attach */
     gid_t gid;
     uint32_t registry;        /* of client numbers */

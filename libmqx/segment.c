@@ -1,8 +1,9 @@
 /*
  * Queues as files.  A queue appears complete or not at all: it is built
  * elsewhere and then linked to its name.  Its FIFO, whose descriptors are the
- * mqd_t's, is named after the segment's inode number, and so needs no field in
- * the segment that could lie.
+ * mqd_t's, is named after the segment's inode number, and with a random number
+ * that stands in the segment: the directory is everybody's, and who knew a name
+ * beforehand could take it.  That number may lie, but of no other queue's FIFO.
  *
  * No descriptor is kept: pages are reserved and given back with madvise.
  */
@@ -146,9 +147,9 @@ static int open_temporary(struct mqxi_unborn *u)
 
 int mqxi_segment_fifo(const struct mqxi_queue *q, char *path)
 {
-    char name[24];
+    char name[48];
 
-    snprintf(name, sizeof(name), "%lu", (unsigned long)q->ino);
+    snprintf(name, sizeof(name), "%lu-%016lx", (unsigned long)q->ino, (unsigned long)q->fifo_name);
     return mqxi_path(MQXI_FIFOS, name, path);
 }
 
@@ -160,13 +161,6 @@ static int make_fifo(const struct mqxi_queue *q)
     if (r < 0)
         return r;
     r = (int)MQXI_SYS(SYS_mknodat, AT_FDCWD, path, S_IFIFO | 0600, 0);
-    if (r == -EEXIST) {
-        /* Inode numbers of living segments are unique: this one is left from a process that died
-         * while it created or unlinked a queue. */
-        MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
-        r = (int)MQXI_SYS(SYS_mknodat, AT_FDCWD, path, S_IFIFO | 0600, 0);
-        r = r == -EEXIST ? -EACCES : r; /* another user's, who put it there in advance */
-    }
     return r < 0 ? r : (int)MQXI_SYS(SYS_fchmodat, AT_FDCWD, path, 0600); /* past the umask */
 }
 
@@ -192,6 +186,9 @@ static int fill_header(struct mqxi_queue *q, enum mqxi_kind kind, const struct m
     atomic_init(&h->mode, attr->mode & 07777u);
     atomic_init(&h->durable, (uint32_t)attr->durable);
     r = random_bytes(h->uuid, sizeof(h->uuid));
+    if (r == 0)
+        r = random_bytes(&h->fifo, sizeof(h->fifo));
+    q->fifo_name = h->fifo;
     return r < 0 ? r : mqxi_segment_reserve(q, 0);
 }
 
@@ -352,6 +349,8 @@ static int attach(int fd, enum mqxi_kind kind, struct mqxi_header *header, struc
     r = check(fd, kind, header, &layout, st);
     if (r == 0 && out)
         r = map(fd, &layout, st, header->registry, out);
+    if (r == 0 && out)
+        (*out)->fifo_name = header->fifo;
     mqxi_sys_close(fd);
     return r;
 }
@@ -403,14 +402,43 @@ static int grave(const struct mqxi_header *durable, char *to)
     return r < 0 ? r : mqxi_path(MQXI_TMP, name, to);
 }
 
+/* A queue that is about to be unlinked: what it was. */
+struct unlinking {
+    const char *name;
+    struct mqxi_header header;
+    uint64_t known; /* inode number of the segment that has this header; 0: none */
+};
+
+static int unlink_if_of(const char *fifo, void *ino)
+{
+    char path[PATH_MAX];
+
+    if (strtoull(fifo, NULL, 10) != *(uint64_t *)ino || mqxi_path(MQXI_FIFOS, fifo, path) < 0)
+        return 0;
+    MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
+    return 0;
+}
+
+/* The FIFO of the segment with this inode number; looked for, where its header was not to be read. */
+static void unlink_fifo(const struct unlinking *u, uint64_t ino)
+{
+    const struct mqxi_queue moved = {.ino = ino, .fifo_name = u->header.fifo}; /* only to name it */
+    char path[PATH_MAX];
+
+    if (ino != u->known)
+        mqxi_list(MQXI_FIFOS, unlink_if_of, &ino);
+    else if (mqxi_segment_fifo(&moved, path) == 0)
+        MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
+}
+
 /* First the segment gets out of the way, then its FIFO goes: of the segment that was really moved,
  * should another process have unlinked and created the queue again in between. */
-static int bury(const char *path, const struct mqxi_stat *seen, const struct mqxi_header *durable)
+static int bury(const char *path, const struct mqxi_stat *seen, const struct unlinking *u,
+                bool durable)
 {
-    struct mqxi_queue moved = {0}; /* only to name its FIFO */
-    char to[PATH_MAX], fifo[PATH_MAX];
+    char to[PATH_MAX];
     struct mqxi_stat st;
-    int r = grave(durable, to);
+    int r = grave(durable ? &u->header : NULL, to);
 
     if (r == 0)
         r = (int)MQXI_SYS(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, to, 0);
@@ -418,21 +446,13 @@ static int bury(const char *path, const struct mqxi_stat *seen, const struct mqx
         return r;
     if (mqxi_sys_stat(AT_FDCWD, to, &st) < 0)
         st = *seen; /* no memory, or mqxd was fast */
-    moved.ino = st.ino;
-    if (mqxi_segment_fifo(&moved, fifo) == 0)
-        MQXI_SYS(SYS_unlinkat, AT_FDCWD, fifo, 0);
+    unlink_fifo(u, st.ino);
     if (!durable)
         MQXI_SYS(SYS_unlinkat, AT_FDCWD, to, 0);
     else
         mqxi_durable_rescan(st.uid);
     return 0;
 }
-
-/* A queue that is about to be unlinked: what it was. */
-struct unlinking {
-    const char *name;
-    struct mqxi_header header;
-};
 
 /* Is it durable?  1, 0, or -errno: cannot be told for want of something. */
 static long is_durable(void *arg)
@@ -446,7 +466,10 @@ static long is_durable(void *arg)
         return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : 0;
     r = check(fd, MQXI_KIND_POSIX, &u->header, &layout, &st);
     mqxi_sys_close(fd);
-    return r == 0 && atomic_load(&u->header.durable) != MQXI_DURABLE_OFF;
+    if (r < 0)
+        return 0;
+    u->known = st.ino;
+    return atomic_load(&u->header.durable) != MQXI_DURABLE_OFF;
 }
 
 int mqxi_segment_unlink(const char *name)
@@ -463,7 +486,7 @@ int mqxi_segment_unlink(const char *name)
     if (!S_ISREG(st.mode)) /* no queue, but in the way of one: removed, where that is allowed */
         return (int)MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
     r = (int)mqxi_spare_descriptor(is_durable, &u);
-    return r < 0 ? r : bury(path, &st, r ? &u.header : NULL);
+    return r < 0 ? r : bury(path, &st, &u, r);
 }
 
 int mqxi_segment_list(int (*each)(const char *name, void *arg), void *arg)

@@ -320,6 +320,60 @@ static void damaged_header(void)
 
 /* --- other users ------------------------------------------------------------------------------ */
 
+/* FIFOs of queues to come, as far as their names can be guessed. */
+static void squat(void *from)
+{
+    char path[PATH_MAX];
+    uint64_t ino = *(const uint64_t *)from;
+
+    IS(setgid(NOBODY), 0);
+    IS(setuid(NOBODY), 0);
+    IS(mqxi_path(MQXI_FIFOS, "", path), 0);
+    IS(chdir(path), 0);
+    for (int i = 0; i < 200; i++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "%lu", (unsigned long)ino + i);
+        IS(mkfifo(name, 0600), 0);
+        snprintf(name, sizeof(name), "%lu-%016lx", (unsigned long)ino + i, 0ul);
+        IS(mkfifo(name, 0600), 0);
+    }
+}
+
+static void no_name_is_taken_beforehand(void)
+{
+    struct mqxi_queue *q;
+    uint64_t ino;
+
+    if (geteuid() != 0)
+        SKIP("needs root, to become another user");
+    IS(chmod(mqxi_dir(), 01777), 0);
+    q = create("first", 4, 16);
+    ino = q->ino; /* the next ones' come soon after it on a tmpfs */
+    mqxi_segment_detach(q);
+    finish(start(squat, &ino));
+    mqxi_segment_detach(create("second", 4, 16));
+    mqxi_segment_detach(create("third", 4, 16));
+    IS(mqxi_segment_unlink("third"), 0);
+    IS(files(MQXI_FIFOS), 2 + 400);
+}
+
+/* Where the segment does not tell its FIFO's name. */
+static void damaged_is_unlinked_with_its_fifo(void)
+{
+    struct mqxi_queue *q;
+
+    mqxi_segment_detach(create("other", 4, 16));
+    q = create("q", 4, 16);
+    q->header->magic = 0;
+    mqxi_segment_detach(q);
+    IS(attach_error("q"), -EBADMSG);
+    IS(files(MQXI_FIFOS), 2);
+    IS(mqxi_segment_unlink("q"), 0);
+    IS(files(MQXI_FIFOS), 1);
+    mqxi_segment_detach(attach("other"));
+}
+
 static void as_nobody(void *unused)
 {
     struct mqxi_queue *q;
@@ -517,6 +571,8 @@ int main(void)
         UNIT(racing_creators),
         UNIT(no_segment),
         UNIT(damaged_header),
+        UNIT(no_name_is_taken_beforehand),
+        UNIT(damaged_is_unlinked_with_its_fifo),
         UNIT(only_the_owner_and_root_attach),
         UNIT(full_at_creation),
         UNIT(full_after_a_message),

@@ -64,7 +64,7 @@ of_a_queue() { # place user
         as "$2" mqx create well
         as "$2" mqx send q x
         path=$MQX_DIR/queues/q
-        [ "$1" = queues ] || path=$MQX_DIR/fifos/$(stat -c %i "$path")
+        [ "$1" = queues ] || path=$(echo "$MQX_DIR/fifos/$(stat -c %i "$path")"-*)
         put "$kind" "$path" "$2"
         commands "$2" q
         works "$2" well
