@@ -209,12 +209,16 @@ static ssize_t attempt_receive(struct mqxi_call *call)
 
 /* A reference, for who leaves the engine.  Where another thread used so many queues meanwhile that
  * this one had to go, it is attached anew. */
-static int hold(struct mqxi_queue **q)
+static int hold(struct mqxi_queue **q, unsigned *token)
 {
-    int r = 0;
+    int r = 0, id = (*q)->id;
 
-    while (r == 0 && !mqxi_queue_get(*q))
-        r = mqxi_held_removed(*q) ? -EIDRM : mqxi_msqs_get((*q)->id, q);
+    while (r == 0 && !mqxi_queue_get(*q)) {
+        if (mqxi_held_removed(*q))
+            return -EIDRM;
+        mqxi_op_leave(*token); /* there may be no address space for it until we do */
+        r = mqxi_msqs_enter(id, q, token);
+    }
     return r == -EINVAL ? -EIDRM : r;
 }
 
@@ -227,7 +231,7 @@ static __attribute__((noinline)) ssize_t blocked(struct mqxi_call *call, int fla
         r = mqxi_block_look(call);
         if (r != -EAGAIN)
             return r;
-        r = hold(&call->q);
+        r = hold(&call->q, &call->token);
         if (r < 0)
             return r;
         call->looks = 0;
@@ -370,7 +374,7 @@ int mqx_msg_fd(int id)
     if (r == 0)
         r = mqxi_msqs_rights(q) ? 0 : -EACCES;
     if (r == 0)
-        r = hold(&q);
+        r = hold(&q, &token);
     mqxi_op_leave(token);
     if (r < 0)
         return (int)mqxi_result(r);
