@@ -16,6 +16,7 @@
 #include "sys.h"
 
 #define TRIES 10000 /* to have room, each with a yield */
+#define LOOKS 100   /* for somebody whose room could be had */
 
 typedef mqxi_msqs_entry entry;
 
@@ -88,14 +89,19 @@ int mqxi_msqs_attach(int id, struct mqxi_queue **q)
     return r < 0 ? r : mqxi_msqs_add(*q);
 }
 
-/* A thread that is inside leaves soon, or sleeps: that is outside, too. */
+/* A thread that is inside leaves soon, or sleeps: that is outside, too.  The list of those that
+ * wait may be empty for the moment because another thread is going through it. */
 bool mqxi_msqs_make_room(void)
 {
-    if (!atomic_load(&mqxi_retired))
-        return false;
-    MQXI_SYS(SYS_sched_yield);
-    mqxi_queue_settle();
-    return true;
+    for (int i = 0; i < LOOKS; i++) {
+        bool some = atomic_load(&mqxi_retired);
+
+        MQXI_SYS(SYS_sched_yield);
+        mqxi_queue_settle();
+        if (some)
+            return true;
+    }
+    return false;
 }
 
 int mqxi_msqs_enter_slowly(int id, struct mqxi_queue **q, unsigned *token)
