@@ -163,7 +163,7 @@ run_posix() {
     else
         skip posix-kernel "this kernel has no message queues: only mqx runs the cases"
     fi
-    if [ "$(id -u)" != 0 ] || ! (exec 3<>/dev/fuse) 2>/dev/null; then
+    if ! can_mount; then
         skip posix-mqx-users "several users need root, and /dev/fuse"
         mapfile -t groups < <(groups_but compat-tests/posix/compat.h "$but|users.*")
         mounted=()
@@ -204,6 +204,20 @@ run_shell() {
     done
 }
 
+can_mount() {
+    [ "$(id -u)" = 0 ] && (exec 3<>/dev/fuse) 2>/dev/null
+}
+
+# Users other than the queues' owner, through root's mqxfs; without that, they are skipped.
+users_storm() { # arguments...
+    if can_mount; then
+        try whole kill-storm-users 3600 compat-tests/with_mount.sh env LD_PRELOAD="$PRELOAD" \
+            "$BUILD/test/kill_storm" --users "$@"
+    else
+        skip kill-storm-users "several users need root, and /dev/fuse"
+    fi
+}
+
 run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 kill-storm-8 kill_storm --kills 200 --maxmsg 8
     storm 300 kill-storm-300 kill_storm --kills 200 --maxmsg 300
@@ -211,6 +225,7 @@ run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 stop-storm-300 stop_storm --stops 20 --maxmsg 300
     storm 300 reentry-storm reentry_storm --interruptions 5000
     storm 300 kill-storm-mixed kill_storm --kills 200 --mixed
+    users_storm --kills 200 --maxmsg 8
     storm 300 stop-storm-mixed stop_storm --stops 10 --maxmsg 8 --mixed
     storm 300 reentry-storm-mixed reentry_storm --interruptions 5000 --mixed
     storm 300 poll-storm poll_storm --kills 120
@@ -332,6 +347,7 @@ run_long_storms() {
     storm 3600 stop-storm stop_storm --stops 1000 --seconds 3000 # sizes in turn
     storm 3600 reentry-storm reentry_storm --interruptions 200000
     storm 3600 kill-storm-mixed kill_storm --kills 5000 --mixed
+    users_storm --kills 3000 --mixed
     storm 3600 stop-storm-mixed stop_storm --stops 500 --seconds 1500 --mixed
     storm 3600 reentry-storm-mixed reentry_storm --interruptions 200000 --mixed
     storm 3600 poll-storm poll_storm --kills 6000

@@ -14,7 +14,7 @@
  */
 #include "kill/kill.h"
 
-uint64_t maxmsg, msgsize, mixed;
+uint64_t maxmsg, msgsize, mixed, users;
 bool kernel;
 struct shared *shared;
 uint8_t *ledger[WORKERS + 1];
@@ -330,7 +330,7 @@ static bool open_queues(void)
             return false;
         }
         nonblocking[q] = mq_open(names[q], O_RDWR | O_NONBLOCK);
-        if (nonblocking[q] == (mqd_t)-1)
+        if (nonblocking[q] == (mqd_t)-1 || (users && fchmod(blocking[q], 0666) < 0))
             storm_die("mq_open");
     }
     return true;
@@ -395,6 +395,7 @@ int main(int argc, char **argv)
         {"maxmsg", &maxmsg, false, "of the queues (8, 64, 300 and 5000 in turn)"},
         {"msgsize", &msgsize, false, "of the queues, bytes (64 and 3000 in turn)"},
         {"mixed", &mixed, true, "workers also poll, are notified, and are cancelled"},
+        {"users", &users, true, "workers are users other than the queues' owner: needs root"},
         {"allow-receiver-loss", &allow_loss, true,
          "a receiver killed in its call may lose one message: kernel queues"},
         {NULL, NULL, false, NULL}};

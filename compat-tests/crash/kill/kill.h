@@ -53,7 +53,7 @@ struct found {
     bool hung;
 };
 
-extern uint64_t maxmsg, msgsize, mixed;
+extern uint64_t maxmsg, msgsize, mixed, users;
 extern bool kernel;
 extern struct shared *shared;
 extern uint8_t *ledger[WORKERS + 1]; /* per message: how often received, and maybes */
