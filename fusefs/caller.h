@@ -13,7 +13,12 @@
  * does. */
 struct mqxi_sender caller_identify(const struct fuse_ctx *ctx, struct mqxi_remote_caller says);
 
+/* May a user's process signal this one, as the kernel sees it? */
+bool caller_may_signal(uid_t uid, pid_t pid);
+
 /* Is there no such thread any more?  (0: one that we cannot see.) */
 bool caller_is_dead(pid_t tid);
+/* The same, or is it dead but for its parent's asking how it ended? */
+bool caller_has_ended(pid_t tid);
 
 #endif

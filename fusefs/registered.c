@@ -31,6 +31,7 @@ struct registration {
     uintptr_t number;
     struct attached *attached;
     uint32_t pid;
+    uid_t uid;   /* who asked for it */
     int process; /* a pidfd */
     struct mqxi_remote_notify is;
     struct bell *bell; /* or NULL */
@@ -73,9 +74,14 @@ static void drop(struct registration *r)
     free(r);
 }
 
+/* Not to a process that became another user's since, as by executing a setuid program: as root we
+ * may signal any, and who asked us must not get to what he may not signal himself. */
 static void send_signal(const struct registration *r, struct mqxi_sender by)
 {
     siginfo_t info;
+
+    if (!caller_may_signal(r->uid, (pid_t)r->pid))
+        return;
 
     memset(&info, 0, sizeof(info));
     info.si_signo = (int)r->is.signo;
@@ -147,6 +153,7 @@ static int prepare(struct attached *a, const struct fuse_ctx *ctx,
     }
     *r = (struct registration){
         .number = ++numbers, .attached = a, .pid = pid, .process = process, .is = *n};
+    r->uid = ctx->uid;
     r->bell = n->kind == MQXI_NOTIFY_RING ? bell_get(ctx->uid, n->bell) : NULL;
     if (n->kind == MQXI_NOTIFY_RING && !r->bell) {
         drop(r);

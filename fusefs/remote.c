@@ -421,7 +421,7 @@ static void tidy(struct remote *r)
 {
     for (struct held *h = r->held, *next; h; h = next) {
         next = h->next;
-        if (caller_is_dead(h->tid))
+        if (caller_has_ended(h->tid))
             settle(r, h, false);
     }
     for (struct staged **link = &r->staged; *link;)

@@ -179,6 +179,57 @@ comes_back() {
     is "may another accept it?" no "$(cat accepted)"
     kill -KILL $holder && { wait $holder; } 2>/dev/null
     is "it is there" precious "$(timeout 60 mqx recv q)"
+    # Who has it dies, and his parent, who has the file open, too, does not ask how.
+    as 1501 mqx send q precious
+    background setpriv --reuid=1502 --regid=1502 --clear-groups perl -e '
+        open(F, "+<", $ARGV[0]) || die;
+        if (!($child = fork)) {
+            $b = pack("QLLx1000", 0, 1 << 20, 0);
+            ioctl(F, 3 << 30 | 1016 << 16 | 0x7163, $b) || die "$!";
+            kill "KILL", $$;
+        }
+        select(undef, undef, undef, 0.01) until `cat /proc/$child/stat` =~ /\) Z/;
+        open(Z, ">", "zombie"); print Z "yes"; close Z; sleep 600' "$m/q"
+    holder=$!
+    await "its death" test -s zombie
+    is "came back from the undead" precious "$(timeout 60 mqx recv q)"
+    kill -KILL $holder && { wait $holder; } 2>/dev/null
+}
+
+# Root's mqxfs signals nobody whom the user who asked for it may not signal: as with a setuid program,
+# a process becomes another user's, here root's, after it has asked.
+signals_only_whom_he_may() {
+    local who
+    chmod 777 .
+    as 1501 touch "$m/q"
+    as 1501 chmod 666 "$m/q"
+    for who in 1502 0; do
+        rm -f ready result
+        background perl -e '
+            $SIG{USR1} = sub { open(P, ">", "result"); print P "signal"; close P; exit };
+            ($), $<, $>) = ("1502 1502", 1502, 1502);
+            open(F, "+<", $ARGV[0]) || die;
+            $b = pack("LLQQLLLL", $$, 1502, 0, 0, 0, 1, 10, 0);
+            ioctl(F, 1 << 30 | length($b) << 16 | 0x7169, $b) || die "$!";
+            ($<, $>) = (0, 0) if !$ARGV[1];
+            open(P, ">", "ready"); print P "$<"; close P;
+            sleep 600' "$m/q" $who
+        await "the registration" test -s ready
+        is "it is the process of" $who "$(cat ready)"
+        as 1501 mqx send q x
+        as 1501 mqx recv q >/dev/null
+        if [ $who = 0 ]; then
+            # Whoever registers now finds that it has fired.
+            as 1502 perl -e 'open(F, "+<", $ARGV[0]) || die;
+                $b = pack("LLQQLLLL", $$, 1502, 0, 0, 0, 0, 0, 0);
+                select(undef, undef, undef, 0.01)
+                    until ioctl(F, 1 << 30 | length($b) << 16 | 0x7169, $b)' "$m/q"
+            [ -e result ] && no "root's process was signalled"
+        else
+            await "the signal" test -s result
+        fi
+        kill -KILL $! 2>/dev/null
+    done
 }
 
 # Requests of all numbers and sizes, with anything in them.
@@ -251,6 +302,7 @@ try "libmqx goes through the mount by itself" library_finds_the_mount
 try "without a mount, it says so" says_that_there_is_no_mount
 try "a mount of other queues is not taken for it" takes_the_right_mount
 try "a message that did not arrive comes back" comes_back
+try "a signal reaches only whom the user may signal" signals_only_whom_he_may
 try "nonsense is answered" answers_nonsense
 try "mqxfs dies under who waits, and comes back" survives_mqxfs
 try "what is no segment" is_not_led_astray
