@@ -419,7 +419,7 @@ static int unlink_if_of(const char *fifo, void *ino)
     return 0;
 }
 
-/* The FIFO of the segment with this inode number; looked for, where its header was not to be read. */
+/* The FIFO of the segment with this inode number; looked for, where its header cannot be read. */
 static void unlink_fifo(const struct unlinking *u, uint64_t ino)
 {
     const struct mqxi_queue moved = {.ino = ino, .fifo_name = u->header.fifo}; /* only to name it */
