@@ -165,7 +165,8 @@ MQX_API int mqx_notify(mqd_t mqdes, const struct sigevent *notification);
  * flags.  What is said above of all functions holds for these, msgsnd and msgrcv being the
  * ones that send and receive.
  *
- * Beyond Linux's errors: EACCES: the queue is another user's, whatever its mode says.
+ * Beyond Linux's errors: EACCES: the queue is another user's, whatever its mode says.  Of
+ * durable queues as for mqx_open and mqx_send: ESRCH from msgget, EIO from msgsnd.
  * Limits are mqx's own (16 MiB in a message, 1 GiB and 65,536 messages in a new queue,
  * 32,000 queues) unless the configuration or $MQX_LIMITS say otherwise.
  */

@@ -4,6 +4,7 @@
  */
 #include "block.h"
 
+#include "durable.h"
 #include "guard.h"
 #include "repair.h"
 #include "signals.h"
@@ -188,4 +189,24 @@ bool mqxi_block_swept(struct mqxi_queue *q)
     int r = slots_of(q) <= MQXI_FRONT ? mqxi_repair(q, NULL) : mqxi_repair_sometimes(q, &swept);
 
     return r == 0 && swept;
+}
+
+static void let_go(void *queue)
+{
+    mqxi_queue_put(queue);
+}
+
+ssize_t mqxi_block_stored(struct mqxi_call *call, uint32_t slot, uint64_t key)
+{
+    ssize_t r;
+
+    if (!mqxi_queue_get(call->q))
+        return -EIO; /* closed by another thread; sent, but not known to be on disk */
+    mqxi_op_leave(call->token);
+    pthread_cleanup_push(let_go, call->q);
+    r = mqxi_durable_wait(call->q, slot, key, call->deadline);
+    pthread_cleanup_pop(0);
+    call->token = mqxi_op_enter();
+    mqxi_queue_put(call->q);
+    return r;
 }

@@ -17,6 +17,7 @@
 
 #include "bell.h"
 #include "client.h"
+#include "durable.h"
 #include "names.h"
 #include "wait.h"
 
@@ -87,18 +88,34 @@ static int remove_entry(const char *directory, int id)
     return r == -ENOENT ? 0 : r;
 }
 
-/* All names of a queue that is removed.  Its id last: as long as it has that, others can help. */
-static void bury(const struct mqxi_queue *q)
+/* To where mqxd finds it, and forgets its messages.  Who waits for them to be stored waits no more.
+ */
+static void hand_to_mqxd(struct mqxi_queue *q)
 {
-    int id = q->id, key = q->header->key;
+    struct mqxi_header *h = q->header;
+    char path[PATH_MAX], to[PATH_MAX];
+
+    if (mqxi_msqid_path(q->id, path) == 0 && mqxi_segment_grave(h, to) == 0)
+        MQXI_SYS(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, to, 0);
+    atomic_store(&h->durable, MQXI_DURABLE_OFF); /* after that: who dies before it is helped on */
+    mqxi_event_signal(&h->commit_event, true);
+    mqxi_durable_rescan(q->uid);
+}
+
+/* All names of a queue that is removed.  Its id last: as long as it has that, others can help. */
+static void bury(struct mqxi_queue *q)
+{
+    int key = q->header->key;
     char path[PATH_MAX];
 
     if (key != 0 && key_path(key, path) == 0)
-        remove_entry(path, id);
+        remove_entry(path, q->id);
     if (mqxi_segment_fifo(q, path) == 0)
         MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, 0);
-    if (index_path(mqxi_msqid_index(id), path) == 0)
-        remove_entry(path, id);
+    if (atomic_load(&q->header->durable) != MQXI_DURABLE_OFF)
+        hand_to_mqxd(q);
+    if (index_path(mqxi_msqid_index(q->id), path) == 0)
+        remove_entry(path, q->id);
 }
 
 /* Messages of a removed queue go now, whoever has it still mapped. */
@@ -278,10 +295,13 @@ static int fill_parcel(struct parcel *p, const char *from, int id)
 }
 
 /* To its place: -EEXIST, that is taken; -EACCES, by a directory of another user's that is empty. */
-static int deliver(struct parcel *p, const char *to)
+static int deliver(struct parcel *p, const char *to, const struct mqxi_queue *q)
 {
     int r = (int)MQXI_SYS(SYS_renameat2, AT_FDCWD, p->path, AT_FDCWD, to, 0);
 
+    /* Not before: nobody else shall be able to put something else in its place meanwhile. */
+    if (r == 0 && q->uid != (uid_t)MQXI_SYS(SYS_geteuid))
+        return (int)MQXI_SYS(SYS_fchownat, AT_FDCWD, to, q->uid, q->gid, AT_SYMLINK_NOFOLLOW);
     return r == -ENOTEMPTY ? -EEXIST : r == -EPERM ? -EACCES : r;
 }
 
@@ -365,37 +385,48 @@ static int choose_index(int attempt, uint32_t most)
     return r;
 }
 
-static int claim_index(struct mqxi_unborn *u, uint32_t most)
+/* The id to try now.  wanted: the one that it would best have; -1: any. */
+static int choose_id(const struct mqxi_queue *q, int attempt, uint32_t most, int wanted)
+{
+    int index;
+
+    if (wanted >= 0 && attempt < 2) /* twice: what is in its way may be only a ruin */
+        return wanted;
+    if (wanted >= 0 && q->header->key == 0)
+        return -EEXIST; /* nobody would find it by another */
+    index = choose_index(attempt, most);
+    /* Inode numbers of a tmpfs are given out in order: one index has another sequence each time,
+     * until 65,536 files were made. */
+    return index < 0 ? index : (int)((q->ino & 0xffff) << MQXI_MSQID_BITS) | index;
+}
+
+static int claim_index(struct mqxi_unborn *u, uint32_t most, int wanted)
 {
     struct mqxi_queue *q = u->queue;
     struct parcel p;
     char from[PATH_MAX], to[PATH_MAX];
-    int r = begin_parcel(&p), index;
+    int r = begin_parcel(&p), id;
 
     if (r < 0)
         return r;
     r = mqxi_path(MQXI_TMP, u->temporary, from);
     for (int i = 0; r == 0 && i < TRIES; i++) {
-        index = choose_index(i, most);
-        r = index < 0 ? index : 0;
-        /* Inode numbers of a tmpfs are given out in order: one index has another sequence each
-         * time, until 65,536 files were made. */
-        if (r == 0)
-            q->id = q->header->id = (int)((q->ino & 0xffff) << MQXI_MSQID_BITS) | index;
-        if (r == 0)
-            r = fill_parcel(&p, from, q->id);
-        if (r == 0)
-            r = index_path((uint32_t)index, to);
-        if (r == 0 && (r = deliver(&p, to)) == 0)
+        id = choose_id(q, i, most, wanted);
+        r = id < 0 ? id : fill_parcel(&p, from, id);
+        if (r < 0)
+            break;
+        q->id = q->header->id = id;
+        r = index_path(mqxi_msqid_index(id), to);
+        if (r == 0 && (r = deliver(&p, to, q)) == 0)
             return 0;
         if (r == -EEXIST || r == -EACCES)
-            r = clear_index((uint32_t)index, NULL);
+            r = clear_index(mqxi_msqid_index(id), NULL);
     }
     drop(&p);
     return r < 0 ? r : -ENOSPC;
 }
 
-static int claim_key(int key, int id)
+static int claim_key(const struct mqxi_queue *q)
 {
     struct parcel p;
     char to[PATH_MAX];
@@ -403,26 +434,21 @@ static int claim_key(int key, int id)
 
     if (r < 0)
         return r;
-    r = fill_parcel(&p, NULL, id);
+    r = fill_parcel(&p, NULL, q->id);
     if (r == 0)
-        r = key_path(key, to);
+        r = key_path(q->header->key, to);
     if (r == 0)
-        r = deliver(&p, to);
+        r = deliver(&p, to, q);
     if (r < 0)
         drop(&p);
     return r;
 }
 
 /* Before it has an id, everything about it is said. */
-static int describe(struct mqxi_queue *q, const struct mqxi_msqid_new *n)
+static void describe(struct mqxi_queue *q, const struct mqxi_msqid_new *n)
 {
     struct mqxi_header *h = q->header;
-    int error = 0;
-    const struct mqxi_identity *me = mqxi_client_self(q->registry, &error);
 
-    if (!me)
-        return error;
-    h->builder = atomic_load(&me->owner);
     h->key = n->key;
     h->cuid = (uint32_t)MQXI_SYS(SYS_geteuid);
     h->cgid = (uint32_t)MQXI_SYS(SYS_getegid);
@@ -430,14 +456,43 @@ static int describe(struct mqxi_queue *q, const struct mqxi_msqid_new *n)
     atomic_store(&h->gid, h->cgid);
     atomic_store(&h->qbytes, n->qbytes);
     atomic_store(&h->changed_ns, h->created_ns);
-    atomic_store(&h->state, n->key == 0 ? MQXI_SYSV_LIVE : MQXI_SYSV_BUILDING);
-    return 0;
+}
+
+/* Its names: the id, that is wanted if that is not -1, and the key. */
+static int place(struct mqxi_unborn *u, uint32_t most, int wanted)
+{
+    struct mqxi_header *h = u->queue->header;
+    uint32_t building = MQXI_SYSV_BUILDING;
+    int error = 0, r;
+    const struct mqxi_identity *me = mqxi_client_self(u->queue->registry, &error);
+
+    if (!me)
+        return error;
+    h->builder = atomic_load(&me->owner);
+    atomic_store(&h->state, h->key == 0 ? MQXI_SYSV_LIVE : MQXI_SYSV_BUILDING);
+    r = claim_index(u, most, wanted);
+    if (r < 0 || h->key == 0)
+        return r;
+    r = claim_key(u->queue);
+    if (r < 0) {
+        atomic_store(&h->durable, MQXI_DURABLE_OFF); /* nobody has heard of it */
+        remove_from(u->queue, MQXI_SYSV_BUILDING);
+    } else {
+        atomic_compare_exchange_strong(&h->state, &building, MQXI_SYSV_LIVE);
+    }
+    return r;
+}
+
+int mqxi_msqid_restore(struct mqxi_unborn *u, int id)
+{
+    int r = mqxi_dirs_make_sysv();
+
+    return r < 0 ? r : place(u, MQXI_MSQID_MAX, id);
 }
 
 int mqxi_msqid_create(const struct mqxi_msqid_new *n, struct mqxi_queue **out)
 {
-    struct mqxi_attr attr = {n->maxmsg, n->msgsize, n->mode, MQXI_DURABLE_OFF};
-    uint32_t building = MQXI_SYSV_BUILDING;
+    struct mqxi_attr attr = {n->maxmsg, n->msgsize, n->mode, n->durable};
     struct mqxi_unborn u;
     int r = mqxi_dirs_make_sysv();
 
@@ -445,16 +500,8 @@ int mqxi_msqid_create(const struct mqxi_msqid_new *n, struct mqxi_queue **out)
         r = mqxi_segment_build_sysv(&attr, &u);
     if (r < 0)
         return r;
-    r = describe(u.queue, n);
-    if (r == 0)
-        r = claim_index(&u, n->most);
-    if (r == 0 && n->key != 0) {
-        r = claim_key(n->key, u.queue->id);
-        if (r < 0)
-            remove_from(u.queue, MQXI_SYSV_BUILDING);
-        else
-            atomic_compare_exchange_strong(&u.queue->header->state, &building, MQXI_SYSV_LIVE);
-    }
+    describe(u.queue, n);
+    r = place(&u, n->most, -1);
     mqxi_segment_finish(&u, r == 0);
     *out = u.queue;
     return r;

@@ -25,12 +25,16 @@ struct mqxi_msqid_new {
     uint32_t mode, maxmsg, msgsize;
     uint64_t qbytes;
     uint32_t most; /* queues that there may be */
+    enum mqxi_durable durable;
 };
 
 /* All return 0 or -errno. */
 
 /* Make a queue.  -EEXIST: another has the key; -ENOSPC. */
 int mqxi_msqid_create(const struct mqxi_msqid_new *n, struct mqxi_queue **out);
+/* Give one that was built anew, and is described in its header, its names back; its id only if
+ * nobody has that index, where it has a key.  -EEXIST: another has the key, or the id. */
+int mqxi_msqid_restore(struct mqxi_unborn *u, int id);
 /* Attach the one with this key, or this id.  -ENOENT, and -EINVAL for an id: there is none;
  * -EACCES: another user's. */
 int mqxi_msqid_attach_key(int key, struct mqxi_queue **out);

@@ -441,13 +441,83 @@ static void creators_race(void)
     }
 }
 
+/* A queue as mqxd makes it anew. */
+static int restore(int key, int id, struct mqxi_queue **out)
+{
+    struct mqxi_attr attr = {.maxmsg = 100, .msgsize = 300, .mode = 0600};
+    struct mqxi_unborn u;
+    int r;
+
+    IS(mqxi_segment_build_sysv(&attr, &u), 0);
+    u.queue->header->key = key;
+    r = mqxi_msqid_restore(&u, id);
+    mqxi_segment_finish(&u, r == 0);
+    *out = u.queue;
+    return r;
+}
+
+static void restored(void)
+{
+    int id = 77 << MQXI_MSQID_BITS | 5, private = 78 << MQXI_MSQID_BITS | 6;
+    struct mqxi_queue *q, *p, *other;
+
+    IS(restore(KEY, id, &q), 0);
+    IS(q->id, id);
+    IS(attach_key(KEY), id);
+    IS(restore(0, private, &p), 0);
+    IS(p->id, private);
+    /* Its key is taken; its index, by which alone it would be found; its index, but not its key. */
+    IS(restore(KEY, 79 << MQXI_MSQID_BITS | 7, &other), -EEXIST);
+    IS(restore(0, 79 << MQXI_MSQID_BITS | 6, &other), -EEXIST);
+    IS(restore(KEY + 1, 79 << MQXI_MSQID_BITS | 6, &other), 0);
+    CHECK(mqxi_msqid_index(other->id) != 6);
+    IS(attach_key(KEY + 1), other->id);
+    end(other);
+    /* The ruins of one that stood there. */
+    atomic_store(&p->header->state, MQXI_SYSV_REMOVED);
+    IS(restore(0, 80 << MQXI_MSQID_BITS | 6, &other), 0);
+    IS(other->id, 80 << MQXI_MSQID_BITS | 6);
+    mqxi_segment_detach(p);
+    end(other);
+    end(q);
+    all_is_well();
+}
+
+/* What is durable goes to where mqxd looks for it. */
+static void durable(void)
+{
+    struct mqxi_queue *q = made(KEY);
+    char grave[PATH_MAX];
+
+    atomic_store(&q->header->durable, MQXI_DURABLE_ASYNC);
+    IS(mqxi_segment_grave(q->header, grave), 0);
+    IS(access(grave, F_OK), -1);
+    IS(mqxi_msqid_remove(q), 0);
+    IS(access(grave, F_OK), 0);
+    IS(q->header->durable, MQXI_DURABLE_OFF); /* nobody waits for the disk */
+    IS(entries(MQXI_IDS), 0);
+    IS(mqxi_msqid_remove(q), -EINVAL);
+    IS(access(grave, F_OK), 0);
+    mqxi_segment_detach(q);
+    all_is_well();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(create_find_remove), UNIT(stale_ids),        UNIT(limit),
-        UNIT(no_segment),         UNIT(tidied),           UNIT(killed_creating),
-        UNIT(killed_removing),    UNIT(stopped_creating), UNIT(stopped_alone),
-        UNIT(stopped_removing),   UNIT(creators_race),
+        UNIT(create_find_remove),
+        UNIT(stale_ids),
+        UNIT(limit),
+        UNIT(no_segment),
+        UNIT(tidied),
+        UNIT(killed_creating),
+        UNIT(killed_removing),
+        UNIT(stopped_creating),
+        UNIT(stopped_alone),
+        UNIT(stopped_removing),
+        UNIT(creators_race),
+        UNIT(restored),
+        UNIT(durable),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

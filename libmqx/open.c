@@ -56,7 +56,7 @@ static mode_t read_umask(void)
 }
 
 /* A message on disk when send returns is a promise that needs somebody who writes it. */
-static int check_durable(const char *name, enum mqxi_durable durable, uid_t uid)
+int mqxi_check_durable(const char *name, enum mqxi_durable durable, uid_t uid)
 {
     static atomic_flag said = ATOMIC_FLAG_INIT;
     char text[NAME_MAX + 200];
@@ -157,7 +157,7 @@ static int try_create(const struct opening *o, struct mqxi_queue **out, int *fd)
     int r = choose_attr(o, &attr);
 
     if (r == 0)
-        r = check_durable(o->name, attr.durable, (uid_t)MQXI_SYS(SYS_geteuid));
+        r = mqxi_check_durable(o->name, attr.durable, (uid_t)MQXI_SYS(SYS_geteuid));
     if (r == 0)
         r = mqxi_segment_build(&attr, &unborn);
     if (r < 0)
@@ -256,7 +256,7 @@ static int find_queue(const struct opening *o, struct mqxi_queue **out, int *fd)
         return r;
     r = permitted(*out, access_of(o->oflag)) ? 0 : -EACCES;
     if (r == 0)
-        r = check_durable(o->name, atomic_load(&(*out)->header->durable), (*out)->uid);
+        r = mqxi_check_durable(o->name, atomic_load(&(*out)->header->durable), (*out)->uid);
     if (r < 0)
         mqxi_queue_put(*out);
     return r;

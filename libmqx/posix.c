@@ -103,27 +103,6 @@ static __attribute__((noinline)) ssize_t transfer_blocked(struct transfer *t)
     return r;
 }
 
-static void let_go(void *queue)
-{
-    mqxi_queue_put(queue);
-}
-
-/* A sync queue: the message was sent, wait until it is on disk. */
-static __attribute__((noinline)) int transfer_durable(struct transfer *t)
-{
-    int r;
-
-    if (!mqxi_queue_get(t->call.q))
-        return -EIO; /* closed by another thread; sent, but not known to be on disk */
-    mqxi_op_leave(t->call.token);
-    pthread_cleanup_push(let_go, t->call.q);
-    r = mqxi_durable_wait(t->call.q, t->slot, t->key, t->call.deadline);
-    pthread_cleanup_pop(0);
-    t->call.token = mqxi_op_enter();
-    mqxi_queue_put(t->call.q);
-    return r;
-}
-
 static int check_deadline(const struct timespec *deadline)
 {
     if (!deadline)
@@ -200,7 +179,7 @@ int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
             r = transfer_blocked(&t);
         if (r == 0 && atomic_load_explicit(&t.call.q->header->durable, memory_order_relaxed) ==
                           MQXI_DURABLE_SYNC)
-            r = transfer_durable(&t);
+            r = mqxi_block_stored(&t.call, t.slot, t.key);
         mqxi_block_sent = true;
     }
     mqxi_op_leave(t.call.token);

@@ -47,8 +47,8 @@ static void *map_file(int fd, size_t size, int prot)
 #if MQXI_THREAD_SANITIZER
     void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    if (p == MAP_FAILED || MQXI_SYS(SYS_mmap, p, size, prot,
-                                    MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0L) < 0)
+    if (p == MAP_FAILED ||
+        MQXI_SYS(SYS_mmap, p, size, prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0L) < 0)
         return MAP_FAILED;
     return p;
 #else
@@ -385,9 +385,7 @@ static void hex(const uint8_t *uuid, char *out)
         snprintf(out + 2 * i, 3, "%02x", uuid[i]);
 }
 
-/* Where a segment whose name is taken from it goes to.  One of a durable queue waits in "gone" for
- * mqxd, so that its messages do not come back when mqxd restores what has no segment. */
-static int grave(const struct mqxi_header *durable, char *to)
+int mqxi_segment_grave(const struct mqxi_header *durable, char *to)
 {
     uint64_t id[2];
     char name[33];
@@ -438,7 +436,7 @@ static int bury(const char *path, const struct mqxi_stat *seen, const struct unl
 {
     char to[PATH_MAX];
     struct mqxi_stat st;
-    int r = grave(durable ? &u->header : NULL, to);
+    int r = mqxi_segment_grave(durable ? &u->header : NULL, to);
 
     if (r == 0)
         r = (int)MQXI_SYS(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, to, 0);

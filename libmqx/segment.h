@@ -45,6 +45,10 @@ void mqxi_segment_detach(struct mqxi_queue *q);
  * it, forgets its messages and removes it; where mqxd is not running it waits there. */
 int mqxi_segment_unlink(const char *name);
 
+/* Where a segment whose name is taken from it goes to.  One of a durable queue (else NULL) waits in
+ * "gone" for mqxd, so that its messages do not come back when mqxd restores what has no segment. */
+int mqxi_segment_grave(const struct mqxi_header *durable, char *path);
+
 /* Path of the queue's FIFO, whose descriptors are mqd_t's.  path: at least PATH_MAX bytes. */
 int mqxi_segment_fifo(const struct mqxi_queue *q, char *path);
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "held.h"
 #include "index.h"
 #include "segment.h"
 #include "wait.h"
@@ -101,6 +102,10 @@ static void fill(struct mqxi_queue *q, uint32_t slot, const struct mqxi_snapshot
     s->sent_ns = m->sent_ns;
     memcpy(mqxi_payload(q, slot, m->len), data, m->len);
     atomic_store(&s->disk_key, m->key);
+    if (q->types) {
+        atomic_store(&q->types[slot], m->type);
+        atomic_fetch_add(&q->header->held, MQXI_HELD_ONE + m->len);
+    }
     atomic_store(&q->ctl[slot], m->key);
     if (slot >= q->layout.front)
         atomic_fetch_or(&q->used[slot / 64], UINT64_C(1) << slot % 64);

@@ -3,12 +3,14 @@
  * msgrcv check, in its order, and their errors.  The queue itself is the engine's.
  */
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/msg.h>
 
 #include "block.h"
 #include "choose.h"
 #include "conf.h"
+#include "durable.h"
 #include "engine.h"
 #include "files.h"
 #include "held.h"
@@ -44,6 +46,14 @@ static int keep(struct mqxi_queue *q)
     return r < 0 ? r : id;
 }
 
+static int check_durable(key_t key, enum mqxi_durable durable, uid_t uid)
+{
+    char name[32];
+
+    snprintf(name, sizeof(name), ".sysv/0x%08x", (unsigned)key); /* as in mqx.conf */
+    return mqxi_check_durable(name, durable, uid);
+}
+
 static int create(key_t key, int flags)
 {
     struct mqxi_limits_sysv limits;
@@ -51,6 +61,8 @@ static int create(key_t key, int flags)
     struct mqxi_queue *q;
     int r = mqxi_conf_sysv(key, &policy);
 
+    if (r == 0)
+        r = check_durable(key, policy.durable, (uid_t)MQXI_SYS(SYS_geteuid));
     if (r < 0)
         return r;
     mqxi_limits_sysv(mqxi_limits_kernel(policy.kernel_limits), &limits);
@@ -60,11 +72,14 @@ static int create(key_t key, int flags)
                                  .maxmsg = policy.maxmsg ? policy.maxmsg : SLOTS,
                                  .msgsize = policy.msgsize ? policy.msgsize : limits.msgmax,
                                  .qbytes = limits.msgmnb,
-                                 .most = limits.msgmni},
+                                 .most = limits.msgmni,
+                                 .durable = policy.durable},
         &q);
     if (r < 0)
         return r;
     mqxi_tidy_sometimes();
+    if (policy.durable != MQXI_DURABLE_OFF)
+        mqxi_durable_rescan(q->uid);
     return keep(q);
 }
 
@@ -72,10 +87,14 @@ static int create(key_t key, int flags)
 static int check_found(const struct mqxi_queue *q, int flags)
 {
     unsigned wanted = ((unsigned)flags >> 6 | (unsigned)flags >> 3 | (unsigned)flags) & 7;
+    int r;
 
     if (flags & IPC_CREAT && flags & IPC_EXCL)
         return -EEXIST;
-    return wanted & ~mqxi_msqs_mode(q) ? -EACCES : q->id;
+    if (wanted & ~mqxi_msqs_mode(q))
+        return -EACCES;
+    r = check_durable(q->header->key, atomic_load(&q->header->durable), q->uid);
+    return r < 0 ? r : q->id;
 }
 
 /* The id of the queue with this key.  -ENOENT. */
@@ -140,8 +159,9 @@ struct transfer {
     struct mqxi_call call;
     /* Sending */
     const uint8_t *text;
-    uint32_t len;
+    uint32_t len, slot;
     int64_t type;
+    uint64_t key;
     /* Receiving */
     struct mqxi_choice choice;
     uint8_t *buffer; /* a struct msgbuf */
@@ -165,14 +185,13 @@ static ssize_t judge(const struct mqxi_queue *q, ssize_t r)
 static ssize_t attempt_send(struct mqxi_call *call)
 {
     struct transfer *t = (struct transfer *)call;
-    uint64_t key;
     int r = check(call->q, MQXI_MAY_WRITE);
 
     if (r < 0)
         return r;
-    r = mqxi_put(call->q, t->text, t->len, 0, t->type, NULL, &key);
+    r = mqxi_put(call->q, t->text, t->len, 0, t->type, &t->slot, &t->key);
     if (r == -EAGAIN)
-        call->seen = (uint32_t)key;
+        call->seen = (uint32_t)t->key;
     return judge(call->q, r);
 }
 
@@ -286,6 +305,9 @@ int mqx_msgsnd(int id, const void *message, size_t len, int flags)
         t.len = (uint32_t)len;
         t.type = type;
         r = transfer(&t, attempt_send, flags);
+        if (r == 0 && atomic_load_explicit(&t.call.q->header->durable, memory_order_relaxed) ==
+                          MQXI_DURABLE_SYNC)
+            r = mqxi_block_stored(&t.call, t.slot, t.key);
     }
     mqxi_op_leave(t.call.token);
     mqxi_queue_settle();

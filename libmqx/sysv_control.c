@@ -8,6 +8,7 @@
 #include "bell.h"
 #include "block.h"
 #include "conf.h"
+#include "durable.h"
 #include "held.h"
 #include "kernel_limits.h"
 #include "msqids.h"
@@ -106,6 +107,8 @@ static int set_queue(struct mqxi_queue *q, const struct msqid_ds *to)
     mqxi_event_signal(&h->send_event, true);
     if (atomic_load(&h->put_tells) & MQXI_TELLS_POLLERS)
         mqxi_bell_sync(q);
+    if (atomic_load(&h->durable) != MQXI_DURABLE_OFF)
+        mqxi_durable_rescan(q->uid); /* mqxd keeps all that, too */
     return 0;
 }
 

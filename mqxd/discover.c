@@ -14,9 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "anyname.h"
 #include "client.h"
 #include "durable.h"
+#include "held.h"
 #include "log.h"
+#include "msqids.h"
 #include "names.h"
 #include "segment.h"
 #include "sys.h"
@@ -107,6 +110,25 @@ static void *one_more(void *list, size_t n, size_t size)
     return realloc(list, (n ? 2 * n : 1) * size);
 }
 
+/* A key only if it leads to the queue: the header is its user's, who may not have another's. */
+static struct store_sysv sysv_of(const struct mqxi_queue *q)
+{
+    const struct mqxi_header *h = q->header;
+    struct store_sysv s = {.qbytes = atomic_load(&h->qbytes),
+                           .changed_ns = atomic_load(&h->changed_ns),
+                           .id = q->id,
+                           .key = h->key,
+                           .cuid = h->cuid,
+                           .cgid = h->cgid,
+                           .uid = atomic_load(&h->uid),
+                           .gid = atomic_load(&h->gid)};
+    int id;
+
+    if (mqxi_msqid_of(s.key, &id) < 0 || id != q->id)
+        s.key = 0;
+    return s;
+}
+
 static struct store_queue record_of(const struct mqxi_queue *q, const char *name)
 {
     const struct mqxi_header *h = q->header;
@@ -121,6 +143,8 @@ static struct store_queue record_of(const struct mqxi_queue *q, const char *name
 
     memcpy(record.uuid, h->uuid, sizeof(record.uuid));
     snprintf(record.name, sizeof(record.name), "%s", name);
+    if (q->types)
+        record.sysv = sysv_of(q);
     return record;
 }
 
@@ -129,7 +153,7 @@ static bool same(const struct store_queue *a, const struct store_queue *b)
     return memcmp(a->uuid, b->uuid, 16) == 0 && strcmp(a->name, b->name) == 0 &&
            a->kind == b->kind && a->maxmsg == b->maxmsg && a->msgsize == b->msgsize &&
            a->mode == b->mode && a->durable == b->durable && a->uid == b->uid && a->gid == b->gid &&
-           a->created_ns == b->created_ns;
+           a->created_ns == b->created_ns && memcmp(&a->sysv, &b->sysv, sizeof(a->sysv)) == 0;
 }
 
 /* May this segment be what it says it is?  The uuid is all that ties it to its messages. */
@@ -169,7 +193,7 @@ static int look_at_new(struct looking *l, const char *name)
 {
     struct mqxi_queue *q;
     struct found *found;
-    int r = mqxi_segment_attach(name, &q);
+    int r = mqxi_name_attach(name, &q);
 
     if (discover_later(r) && r != -ENOMEM) /* which is this queue's size */
         return r;
@@ -207,6 +231,10 @@ static int look_at_mirrored(struct looking *l, struct attached *a, const char *n
 
     a->seen = true;
     a->q->gid = gid;
+    if (a->q->types && mqxi_held_removed(a->q)) {
+        mqxi_msqid_remove(a->q); /* who removes it stands still, or died */
+        return 0;
+    }
     now = record_of(a->q, name);
     /* What was checked when it was attached stays: the header may say something else by now. */
     memcpy(now.uuid, a->record.uuid, sizeof(now.uuid));
@@ -227,7 +255,7 @@ static int look_at_mirrored(struct looking *l, struct attached *a, const char *n
     return 0;
 }
 
-/* For mqxi_segment_list. */
+/* For mqxi_name_list. */
 static int look_at(const char *name, void *arg)
 {
     struct looking *l = arg;
@@ -235,7 +263,7 @@ static int look_at(const char *name, void *arg)
     struct attached *a;
     struct mqxi_stat st;
     struct peek p;
-    int r = mqxi_path(MQXI_QUEUES, name, path);
+    int r = mqxi_name_path(name, path);
 
     if (r < 0 || mqxi_sys_stat(AT_FDCWD, path, &st) < 0)
         return 0;
@@ -431,7 +459,7 @@ int discover(struct mirror *m)
     for (size_t i = 0; i < m->count; i++)
         m->queues[i]->seen = false;
     /* Names first: what is unlinked meanwhile is then found among the unlinked. */
-    r = mqxi_segment_list(look_at, &l);
+    r = mqxi_name_list(look_at, &l);
     if (r == 0)
         r = look_for_gone(&l);
     if (r == 0)

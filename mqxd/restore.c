@@ -11,9 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "anyname.h"
 #include "discover.h"
 #include "engine.h"
 #include "log.h"
+#include "msqids.h"
 #include "names.h"
 #include "segment.h"
 
@@ -47,7 +49,7 @@ static int add_living(const char *name, void *arg)
     char path[PATH_MAX];
     struct peek p;
 
-    if (mqxi_path(MQXI_QUEUES, name, path) < 0 || discover_peek(path, &p) < 0)
+    if (mqxi_name_path(name, path) < 0 || discover_peek(path, &p) < 0)
         return 0;
     if (l->living_count == l->living_room) {
         size_t room = l->living_room ? 2 * l->living_room : 64;
@@ -83,14 +85,26 @@ static int put_back(uint32_t slot, const struct mqxi_snapshot *message, const vo
     return mqxi_snapshot_restore(arg, slot, message, data);
 }
 
+static void describe(struct mqxi_header *h, const struct store_sysv *s)
+{
+    h->key = s->key;
+    h->cuid = s->cuid;
+    h->cgid = s->cgid;
+    atomic_store(&h->uid, s->uid);
+    atomic_store(&h->gid, s->gid);
+    atomic_store(&h->qbytes, s->qbytes);
+    atomic_store(&h->changed_ns, s->changed_ns);
+}
+
 static int fill(struct store *s, struct mqxi_unborn *u, const struct store_queue *record)
 {
     struct mqxi_header *h = u->queue->header;
     int r;
 
     memcpy(h->uuid, record->uuid, sizeof(h->uuid));
-    h->kind = record->kind;
     h->created_ns = record->created_ns;
+    if (record->kind == MQXI_KIND_SYSV)
+        describe(h, &record->sysv);
     r = geteuid() == 0 ? mqxi_segment_give(u, record->uid, record->gid) : 0;
     if (r == 0)
         r = store_each_message(s, record->uuid, put_back, u->queue);
@@ -106,16 +120,21 @@ static int restore(struct store *s, const struct store_queue *record)
                              .mode = record->mode,
                              .durable = record->durable == MQXI_DURABLE_ASYNC ? MQXI_DURABLE_ASYNC
                                                                               : MQXI_DURABLE_SYNC};
+    bool sysv = record->kind == MQXI_KIND_SYSV;
     struct mqxi_unborn unborn;
-    int r = mqxi_segment_build(&attr, &unborn);
+    int r = sysv ? mqxi_segment_build_sysv(&attr, &unborn) : mqxi_segment_build(&attr, &unborn);
 
     if (r < 0)
         return r;
     r = fill(s, &unborn, record);
     if (r == 0)
-        r = mqxi_segment_link(&unborn, record->name);
+        r = sysv ? mqxi_msqid_restore(&unborn, record->sysv.id)
+                 : mqxi_segment_link(&unborn, record->name);
     if (r == 0)
         say("queue /%s: restored, messages: %u", record->name, (unsigned)mqxi_count(unborn.queue));
+    if (r == 0 && sysv && unborn.queue->id != record->sysv.id)
+        say("queue /%s: another has its id; it is found by its key, and its id is now %d",
+            record->name, unborn.queue->id);
     mqxi_segment_finish(&unborn, r == 0);
     if (r == 0)
         mqxi_segment_detach(unborn.queue);
@@ -136,9 +155,12 @@ static int restore_one(struct store *s, const struct store_queue *record)
     case 0:
         return 0;
     case -EEXIST:
-        say("queue /%s: not restored: another queue has its name; unlink that one and start mqxd "
+        say("queue /%s: not restored: another queue has its %s; unlink that one and start mqxd "
             "again, the stored messages are kept",
-            record->name);
+            record->name,
+            record->kind == MQXI_KIND_POSIX ? "name"
+            : record->sysv.key == 0         ? "id"
+                                            : "key");
         return 0;
     case -EBADMSG:
     case -EINVAL:
@@ -160,7 +182,7 @@ int restore_queues(struct store *s)
     int r = store_each_queue(s, add_stored, &l);
 
     if (r == 0)
-        r = mqxi_segment_list(add_living, &l);
+        r = mqxi_name_list(add_living, &l);
     if (r == -ENOMEM)
         say("not enough memory");
     if (r == 0 && l.count)

@@ -4,7 +4,7 @@
  * it, and the store is as large as what is queued.
  *
  *     meta      "format"                    what this is, and its version
- *     queues    uuid                        struct queue_record, name
+ *     queues    uuid                        struct queue_record, name or struct store_sysv
  *     messages  uuid, slot (big endian)     struct message_record, bytes
  *
  * Numbers are in the machine's byte order; the magic tells a store of the
@@ -21,6 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "anyname.h"
 #include "check.h"
 #include "log.h"
 
@@ -47,6 +48,7 @@ struct message_key {
     uint8_t slot[4]; /* big endian: a queue's records in the order of its slots */
 };
 static_assert(sizeof(struct queue_record) == 40, "no holes");
+static_assert(sizeof(struct store_sysv) == 40, "no holes");
 static_assert(sizeof(struct message_record) == 32, "no holes");
 static_assert(sizeof(struct message_key) == 20, "no holes");
 
@@ -282,13 +284,15 @@ int store_put_queue(struct store *s, const struct store_queue *q)
                                 .durable = q->durable,
                                 .uid = q->uid,
                                 .gid = q->gid};
-    size_t len = strnlen(q->name, NAME_MAX);
+    bool sysv = q->kind == MQXI_KIND_SYSV;
+    size_t len = sysv ? sizeof(q->sysv) : strnlen(q->name, NAME_MAX);
     MDB_val key = {16, (void *)q->uuid}, value = {sizeof(head) + len, NULL};
     int r = mdb_put(s->txn, s->queues, &key, &value, MDB_RESERVE);
 
     if (r == 0) {
         memcpy(value.mv_data, &head, sizeof(head));
-        memcpy((uint8_t *)value.mv_data + sizeof(head), q->name, len);
+        memcpy((uint8_t *)value.mv_data + sizeof(head), sysv ? (const void *)&q->sysv : q->name,
+               len);
     }
     return failed(s, "a queue cannot be written", r);
 }
@@ -365,6 +369,25 @@ static int damaged(const struct store *s, const char *what)
     return -EBADMSG;
 }
 
+/* Behind the head of a queue's record. */
+static int read_name(const struct store *s, const void *data, size_t len, struct store_queue *q)
+{
+    if (q->kind == MQXI_KIND_SYSV) {
+        if (len != sizeof(q->sysv))
+            return damaged(s, "a queue's record has the wrong size");
+        memcpy(&q->sysv, data, len);
+        if (q->sysv.id < 0)
+            return damaged(s, "a queue's id cannot be one");
+        snprintf(q->name, sizeof(q->name), "%s/%d", MQXI_SYSV_DIR, q->sysv.id);
+        return 0;
+    }
+    memcpy(q->name, data, len);
+    if (memchr(q->name, 0, len) || strchr(q->name, '/') || strcmp(q->name, ".") == 0 ||
+        strcmp(q->name, "..") == 0)
+        return damaged(s, "a queue's name cannot be one");
+    return 0;
+}
+
 static int read_queue(const struct store *s, const MDB_val *key, const MDB_val *value,
                       struct store_queue *q)
 {
@@ -374,7 +397,7 @@ static int read_queue(const struct store *s, const MDB_val *key, const MDB_val *
     if (key->mv_size != 16 || value->mv_size <= sizeof(head) || len > NAME_MAX)
         return damaged(s, "a queue's record has the wrong size");
     memcpy(&head, value->mv_data, sizeof(head));
-    if (head.kind != MQXI_KIND_POSIX)
+    if (head.kind != MQXI_KIND_POSIX && head.kind != MQXI_KIND_SYSV)
         return damaged(s, "a queue's record is of no kind that we restore");
     *q = (struct store_queue){.kind = head.kind,
                               .maxmsg = head.maxmsg,
@@ -385,11 +408,7 @@ static int read_queue(const struct store *s, const MDB_val *key, const MDB_val *
                               .gid = head.gid,
                               .created_ns = head.created_ns};
     memcpy(q->uuid, key->mv_data, 16);
-    memcpy(q->name, (const uint8_t *)value->mv_data + sizeof(head), len);
-    if (memchr(q->name, 0, len) || strchr(q->name, '/') || strcmp(q->name, ".") == 0 ||
-        strcmp(q->name, "..") == 0)
-        return damaged(s, "a queue's name cannot be one");
-    return 0;
+    return read_name(s, (const uint8_t *)value->mv_data + sizeof(head), len, q);
 }
 
 /* A cursor and a reading transaction for it. */

@@ -18,12 +18,20 @@
 
 struct store;
 
+/* What is kept of a System V queue beside that. */
+struct store_sysv {
+    uint64_t qbytes, changed_ns;
+    int32_t id, key;
+    uint32_t cuid, cgid, uid, gid;
+};
+
 /* What is kept of a queue. */
 struct store_queue {
     uint8_t uuid[16];
-    char name[NAME_MAX + 1]; /* without its slash */
+    char name[NAME_MAX + 1]; /* as in anyname.h: a System V queue's has the id */
     uint32_t kind, maxmsg, msgsize, mode, durable, uid, gid;
     uint64_t created_ns;
+    struct store_sysv sysv; /* of kind MQXI_KIND_SYSV */
 };
 
 /* Open it, made when missing.  -EBUSY: another mqxd uses it; -EBADMSG: of another format, damaged,

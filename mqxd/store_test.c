@@ -168,6 +168,40 @@ static void queues(void)
     store_close(s);
 }
 
+/* System V queues: their name follows from the id. */
+static void sysv_queues(void)
+{
+    struct store_queue q = {.name = "whatever",
+                            .kind = MQXI_KIND_SYSV,
+                            .maxmsg = 10,
+                            .msgsize = 20,
+                            .durable = 2,
+                            .sysv = {.qbytes = 1,
+                                     .changed_ns = 2,
+                                     .id = 98304,
+                                     .key = -4,
+                                     .cuid = 5,
+                                     .cgid = 6,
+                                     .uid = 7,
+                                     .gid = 8}},
+                       found;
+    struct store *s = open_store();
+
+    memcpy(q.uuid, two, 16);
+    IS(store_transact(s, put_queue, &q), 0);
+    IS(store_get_queue(s, two, &found), 0);
+    IS(strcmp(found.name, ".sysv/98304"), 0);
+    IS(found.kind, MQXI_KIND_SYSV);
+    CHECK(memcmp(&q.sysv, &found.sysv, sizeof(q.sysv)) == 0);
+    q.sysv.id = -1;
+    IS(store_transact(s, put_queue, &q), 0);
+    IS(store_get_queue(s, two, &found), -EBADMSG);
+    q.kind = 3;
+    IS(store_transact(s, put_queue, &q), 0);
+    IS(store_get_queue(s, two, &found), -EBADMSG);
+    store_close(s);
+}
+
 /* All its messages, and not one of its neighbours'. */
 static void forgotten_queue(void)
 {
@@ -342,9 +376,9 @@ static void damaged_records(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(messages),       UNIT(queues),         UNIT(forgotten_queue),
-        UNIT(all_or_nothing), UNIT(grows),          UNIT(second_is_refused),
-        UNIT(unknown_format), UNIT(something_else), UNIT(damaged_records),
+        UNIT(messages),       UNIT(queues),          UNIT(sysv_queues),       UNIT(forgotten_queue),
+        UNIT(all_or_nothing), UNIT(grows),           UNIT(second_is_refused), UNIT(unknown_format),
+        UNIT(something_else), UNIT(damaged_records),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
