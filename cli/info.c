@@ -145,8 +145,8 @@ void info_json(const struct info *info, FILE *out)
 {
     fputs("{\"name\": ", out);
     json_string(info->name, out);
-    fprintf(out, ", \"type\": \"%s\", \"mode\": \"%04o\", \"uid\": %u, \"gid\": %u",
-            mqxi_name_is_sysv(info->name) ? "sysv" : "posix", info->mode, info->uid, info->gid);
+    fprintf(out, ", \"mode\": \"%04o\", \"uid\": %u, \"gid\": %u, \"type\": \"%s\"", info->mode,
+            info->uid, info->gid, mqxi_name_is_sysv(info->name) ? "sysv" : "posix");
     if (info->error) {
         fputs(", \"error\": ", out);
         json_string(strerror(-info->error), out);
