@@ -1,9 +1,12 @@
 /* The harness of the compatibility cases: a watchdog, children, and waiting for conditions. */
 #include "cases.h"
 
+#include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define WATCHDOG_S 150
@@ -92,6 +95,31 @@ void await_blocked(pid_t pid)
 {
     await(shared->ready);
     await(asleep(pid));
+}
+
+static long capabilities(long call, uint64_t *set)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {
+        {.effective = (uint32_t)*set, .permitted = (uint32_t)*set},
+        {.effective = (uint32_t)(*set >> 32), .permitted = (uint32_t)(*set >> 32)}};
+    long r = syscall(call, &header, data);
+
+    *set = data[0].effective | (uint64_t)data[1].effective << 32;
+    return r;
+}
+
+bool capable(int capability)
+{
+    uint64_t set = 0;
+
+    return capabilities(SYS_capget, &set) == 0 && set >> capability & 1;
+}
+
+bool become_capable(uid_t user, uint64_t set)
+{
+    return prctl(PR_SET_KEEPCAPS, 1) == 0 && setgroups(0, NULL) == 0 && setgid(user) == 0 &&
+           setuid(user) == 0 && capabilities(SYS_capset, &set) == 0;
 }
 
 void begin_cases(void)

@@ -70,6 +70,11 @@ int in_child(int (*f)(void *arg), void *arg);
 /* Is the thread asleep (state S)? */
 bool asleep(pid_t tid);
 
+/* Has this process the capability?  Root in a container may lack it.  In a child: become this user,
+ * with exactly this set of capabilities (bits 1 << CAP_...); false where we may not. */
+bool capable(int capability);
+bool become_capable(uid_t user, uint64_t capabilities);
+
 /* Memory that children share with us; all zero when a case begins. */
 struct shared {
     _Atomic int ready;   /* who is about to block says so here, right before the call */

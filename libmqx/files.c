@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capable.h"
 #include "client.h"
 #include "durable.h"
 #include "engine.h"
@@ -372,7 +373,9 @@ int mqxi_file_chmod(int fd, mode_t mode)
     if (mqxi_handle_position(fd) < 0)
         return MQXI_NOT_OURS;
     token = mqxi_op_enter();
-    r = known(fd, &q, &access) < 0 ? MQXI_NOT_OURS : euid != q->uid && euid != 0 ? -EPERM : 0;
+    r = known(fd, &q, &access) < 0                    ? MQXI_NOT_OURS
+        : euid != q->uid && !mqxi_capable(CAP_FOWNER) ? -EPERM
+                                                      : 0;
     if (r == 0) {
         atomic_store(&q->header->mode, mode & 07777);
         if (atomic_load(&q->header->durable) != MQXI_DURABLE_OFF)

@@ -6,12 +6,12 @@
  */
 #include "kernel_limits.h"
 
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "capable.h"
 #include "format.h"
 #include "names.h"
 #include "sys.h"
@@ -59,15 +59,6 @@ void mqxi_limits_default(uint32_t *maxmsg, uint32_t *msgsize)
     *msgsize = (uint32_t)smaller(setting("fs/mqueue/msgsize_default", 8192), setting("fs/mqueue/msgsize_max", 8192));
 }
 
-bool mqxi_limits_exceed(void)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
-
-    return MQXI_SYS(SYS_capget, &header, data) == 0 &&
-           data[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective & CAP_TO_MASK(CAP_SYS_RESOURCE);
-}
-
 static uint64_t bytes_of(uint64_t maxmsg, uint64_t msgsize)
 {
     uint64_t priorities = maxmsg < MQXI_PRIO_MAX ? maxmsg : MQXI_PRIO_MAX;
@@ -107,7 +98,7 @@ int mqxi_limits_check(long maxmsg, long msgsize)
 {
     struct census c = {.user = (uid_t)MQXI_SYS(SYS_geteuid)};
     struct rlimit64 limit = {.rlim_cur = RLIM64_INFINITY};
-    bool exceed = mqxi_limits_exceed();
+    bool exceed = mqxi_capable(CAP_SYS_RESOURCE);
     int r = mqxi_list(MQXI_QUEUES, count, &c);
 
     if (r < 0)

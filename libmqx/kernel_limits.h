@@ -20,9 +20,6 @@ void mqxi_limits_default(uint32_t *maxmsg, uint32_t *msgsize);
  */
 int mqxi_limits_check(long maxmsg, long msgsize);
 
-/* May this process have more than the limits say?  CAP_SYS_RESOURCE. */
-bool mqxi_limits_exceed(void);
-
 /* System V's: bytes in a message, bytes in a new queue (msg_qbytes), queues. */
 struct mqxi_limits_sysv {
     uint32_t msgmax, msgmni;

@@ -12,6 +12,7 @@
 
 #include <sys/mman.h>
 
+#include "capable.h"
 #include "posix.h"
 #include "sys.h"
 
@@ -126,11 +127,11 @@ unsigned mqxi_msqs_mode(const struct mqxi_queue *q)
     const struct mqxi_header *h = q->header;
     uint32_t mode = atomic_load(&h->mode), euid = (uint32_t)MQXI_SYS(SYS_geteuid);
 
-    if (euid == 0)
-        return 7;
     if (euid == h->cuid || euid == atomic_load(&h->uid))
-        return mode >> 6 & 7;
-    return (mqxi_in_group(h->cgid) || mqxi_in_group(atomic_load(&h->gid)) ? mode >> 3 : mode) & 7;
+        mode >>= 6;
+    else if (mqxi_in_group(h->cgid) || mqxi_in_group(atomic_load(&h->gid)))
+        mode >>= 3;
+    return (mode & 7) == 7 || mqxi_capable(CAP_IPC_OWNER) ? 7 : mode & 7;
 }
 
 unsigned mqxi_msqs_ask_rights(struct mqxi_queue *q)

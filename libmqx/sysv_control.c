@@ -7,6 +7,7 @@
 
 #include "bell.h"
 #include "block.h"
+#include "capable.h"
 #include "conf.h"
 #include "durable.h"
 #include "held.h"
@@ -72,12 +73,13 @@ static int stat_queue(struct mqxi_queue *q, int command, struct msqid_ds *out)
     return command == IPC_STAT ? 0 : q->id;
 }
 
-/* Its owner, its creator, or root. */
+/* Its owner, its creator, or who may administer the system. */
 static bool owns(const struct mqxi_queue *q)
 {
     uint32_t euid = (uint32_t)MQXI_SYS(SYS_geteuid);
 
-    return euid == 0 || euid == atomic_load(&q->header->uid) || euid == q->header->cuid;
+    return euid == atomic_load(&q->header->uid) || euid == q->header->cuid ||
+           mqxi_capable(CAP_SYS_ADMIN);
 }
 
 static int set_queue(struct mqxi_queue *q, const struct msqid_ds *to)
@@ -91,7 +93,7 @@ static int set_queue(struct mqxi_queue *q, const struct msqid_ds *to)
     if (r < 0)
         return r;
     mqxi_limits_sysv(mqxi_limits_kernel(policy.kernel_limits), &limits);
-    if (to->msg_qbytes > limits.msgmnb && !mqxi_limits_exceed())
+    if (to->msg_qbytes > limits.msgmnb && !mqxi_capable(CAP_SYS_RESOURCE))
         return -EPERM;
     if (to->msg_perm.uid == (uid_t)-1 || to->msg_perm.gid == (gid_t)-1)
         return -EINVAL;

@@ -1,6 +1,7 @@
 /* Permissions and the umask, as the queue's owner and others meet them. */
 #include "compat.h"
 
+#include <linux/capability.h>
 #include <sys/stat.h>
 
 #define USER  65534
@@ -238,6 +239,68 @@ static void effective(void **state)
     assert_int_equal(in_child(changes_identity, NULL), 0);
 }
 
+/* --- capabilities -------------------------------------------------------------------------------
+ */
+
+/* On a queue of its own with no permissions at all, the user who has these capabilities: may it
+ * read, write, do both? */
+struct holder {
+    uid_t user;
+    uint64_t capabilities;
+    bool reads, writes;
+};
+
+static int holder_opens(void *arg)
+{
+    const struct holder *h = arg;
+    int r;
+
+    if (!become_capable(h->user, h->capabilities))
+        return 250;
+    if (mq_open(name(0), O_CREAT | O_EXCL | O_RDWR, 0, NULL) == -1)
+        return errno;
+    r = check_open(O_RDONLY, h->reads);
+    if (r == 0)
+        r = check_open(O_WRONLY, h->writes);
+    if (r == 0)
+        r = check_open(O_RDWR, h->reads && h->writes);
+    return mq_unlink(name(0)) == 0 ? r : 251;
+}
+
+#define BIT(capability) (UINT64_C(1) << (capability))
+
+static void holder(uid_t user, uint64_t capabilities, bool reads, bool writes)
+{
+    struct holder h = {user, capabilities, reads, writes};
+
+    if (geteuid() != 0 || !capable(CAP_DAC_OVERRIDE) || !capable(CAP_DAC_READ_SEARCH)) {
+        print_message("skip: not root, or without CAP_DAC_OVERRIDE or CAP_DAC_READ_SEARCH\n");
+        skip();
+    }
+    assert_int_equal(in_child(holder_opens, &h), 0);
+}
+
+static void mere_root(void **state)
+{
+    (void)state;
+    holder(0, 0, false, false);
+    holder(0, BIT(CAP_FOWNER) | BIT(CAP_CHOWN), false, false);
+}
+
+static void overrides(void **state)
+{
+    (void)state;
+    holder(0, BIT(CAP_DAC_OVERRIDE), true, true);
+    holder(USER, BIT(CAP_DAC_OVERRIDE), true, true);
+}
+
+static void reads(void **state)
+{
+    (void)state;
+    holder(0, BIT(CAP_DAC_READ_SEARCH), true, false);
+    holder(USER, BIT(CAP_DAC_READ_SEARCH), true, false);
+}
+
 int group_mode(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +316,10 @@ int group_mode(void)
         SAYS("capabilities(7): permissions do not hold back root", superuser),
         SAYS("mq_open(3): EACCES for another user's queue of mode 0600", strangers),
         SAYS("mq_unlink(3): EACCES no permission to unlink this queue", strangers_unlink),
+        SAYS("capabilities(7): root without CAP_DAC_OVERRIDE is held back by permissions",
+             mere_root),
+        SAYS("capabilities(7): CAP_DAC_OVERRIDE bypasses read and write permissions", overrides),
+        SAYS("capabilities(7): CAP_DAC_READ_SEARCH bypasses read permissions", reads),
         SAYS("credentials(7): the effective user ID at the time of the call decides", effective),
     };
 

@@ -2,6 +2,7 @@
 #include "users.h"
 
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -268,6 +269,40 @@ static void mode_changes(void **state)
     as(&other, open_all_ways);
 }
 
+static void without_capabilities(void)
+{
+    must(become_capable(0, 0));
+    open_all_ways();
+}
+
+static void capability_alone(void)
+{
+    must(become_capable(other.uid, UINT64_C(1) << CAP_DAC_OVERRIDE));
+    open_all_ways();
+}
+
+static int plays(void *f)
+{
+    (*(void (**)(void))f)();
+    return 0;
+}
+
+static void capabilities(void **state)
+{
+    void (*mere_root)(void) = without_capabilities, (*overrides)(void) = capability_alone;
+
+    (void)state;
+    owner_creates(0660, 5, 32);
+    if (!capable(CAP_DAC_OVERRIDE)) {
+        print_message("skip: without CAP_DAC_OVERRIDE\n");
+        skip();
+    }
+    bits = 0;
+    assert_int_equal(in_child(plays, &mere_root), 0);
+    bits = 6;
+    assert_int_equal(in_child(plays, &overrides), 0);
+}
+
 static void look_at_it(void)
 {
     mqd_t q = mq_open(name(0), O_RDONLY);
@@ -303,6 +338,8 @@ int group_users(void)
         SAYS("POSIX: it is the effective user id at the call that is checked", changes),
         SAYS("POSIX: what was opened stays open to a process that changes its user", keeps),
         SAYS("capabilities(7): root may use everybody's queues", root_uses),
+        SAYS("capabilities(7): CAP_DAC_OVERRIDE counts for others' queues, not being root",
+             capabilities),
         SAYS("mq_open(3): O_CREAT opens another user's queue as it is", over),
         SAYS("mq_unlink(3): EACCES for another user's queue, whatever its mode", no_removal),
         SAYS("mq_unlink(3): who has it open uses another user's unlinked queue", unlinked),

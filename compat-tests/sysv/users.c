@@ -2,6 +2,7 @@
 #include "sysv.h"
 
 #include <grp.h>
+#include <linux/capability.h>
 
 /* USER has created it, with this mode; its group is USER's, too. */
 static int user_creates(void *arg)
@@ -225,6 +226,109 @@ static void root_removes(void **state)
     fails(msgget(key(0), 0), ENOENT);
 }
 
+/* --- capabilities -------------------------------------------------------------------------------
+ */
+
+/* On a queue of its own with no permissions at all; with this capability alone. */
+struct holder {
+    uid_t user;
+    int capability;
+};
+
+#define BIT(capability) (UINT64_C(1) << (capability))
+
+static int holder_uses(void *arg)
+{
+    const struct holder *h = arg;
+    bool allowed = h->capability == CAP_IPC_OWNER;
+    struct message m;
+    int q;
+
+    must(become_capable(h->user, BIT(h->capability)));
+    q = msgget(key(0), IPC_CREAT | IPC_EXCL);
+    must(q >= 0);
+    must_be(msgget(key(0), 0600), allowed);
+    must(allowed ? send_text(q, 1, "text", IPC_NOWAIT) == 0
+                 : send_text(q, 1, "text", IPC_NOWAIT) == -1 && errno == EACCES);
+    must(allowed ? msgrcv(q, &m, 32, 0, IPC_NOWAIT) == 4
+                 : msgrcv(q, &m, 32, 0, IPC_NOWAIT) == -1 && errno == EACCES);
+    return msgctl(q, IPC_RMID, NULL) == 0 ? 0 : errno;
+}
+
+static void need_capabilities(void)
+{
+    need_root();
+    if (!capable(CAP_IPC_OWNER) || !capable(CAP_SYS_ADMIN)) {
+        print_message("skip: without CAP_IPC_OWNER or CAP_SYS_ADMIN\n");
+        skip();
+    }
+}
+
+static void uses(uid_t user, int capability)
+{
+    struct holder h = {user, capability};
+
+    need_capabilities();
+    assert_int_equal(in_child(holder_uses, &h), 0);
+}
+
+static void mere_root(void **state)
+{
+    (void)state;
+    uses(0, CAP_SYS_ADMIN);
+}
+
+static void ipc_owner(void **state)
+{
+    (void)state;
+    uses(0, CAP_IPC_OWNER);
+    uses(USER, CAP_IPC_OWNER);
+}
+
+/* A queue of USER's: errno of setting and removing it as root with this set. */
+static int administers(void *set)
+{
+    struct msqid_ds ds = {.msg_perm = {.uid = USER, .gid = USER, .mode = 0600}, .msg_qbytes = 100};
+    int q = (int)shared->number[0];
+
+    must(become_capable(0, *(uint64_t *)set));
+    if (msgctl(q, IPC_SET, &ds) == 0)
+        return msgctl(q, IPC_RMID, NULL) == 0 ? 0 : 250;
+    return errno == EPERM && msgctl(q, IPC_RMID, NULL) == -1 ? errno : 251;
+}
+
+static void sys_admin(void **state)
+{
+    uint64_t without = BIT(CAP_IPC_OWNER) | BIT(CAP_DAC_OVERRIDE),
+             with = without | BIT(CAP_SYS_ADMIN);
+
+    (void)state;
+    need_capabilities();
+    of_mode(0666);
+    assert_int_equal(in_child(administers, &without), EPERM);
+    assert_int_equal(in_child(administers, &with), 0);
+}
+
+static int raises(void *unused)
+{
+    struct msqid_ds ds;
+    int q = (int)shared->number[0];
+
+    (void)unused;
+    must(become_capable(0, BIT(CAP_SYS_ADMIN)) && msgctl(q, IPC_STAT, &ds) == 0);
+    ds.msg_qbytes = (unsigned long)shared->number[1] + 1;
+    return msgctl(q, IPC_SET, &ds) == 0 ? 0 : errno;
+}
+
+static void sys_resource(void **state)
+{
+    (void)state;
+    need_capabilities();
+    shared->number[0] = create();
+    shared->number[1] = limits().msgmnb;
+    assert_int_equal(in_child(raises, NULL), EPERM);
+}
+
 int group_users(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +342,11 @@ int group_users(void)
         SAYS("msgctl(2): the creator still may use and remove a queue that is given away",
              creator_uses_and_removes),
         SAYS("msgctl(2): CAP_SYS_ADMIN may set and remove it", root_removes),
+        SAYS("capabilities(7): root without CAP_IPC_OWNER is held back by permissions", mere_root),
+        SAYS("capabilities(7): CAP_IPC_OWNER bypasses permission checks", ipc_owner),
+        SAYS("msgctl(2): EPERM root without CAP_SYS_ADMIN, another user's queue", sys_admin),
+        SAYS("msgctl(2): EPERM root without CAP_SYS_RESOURCE, msg_qbytes beyond MSGMNB",
+             sys_resource),
     };
 
     return RUN("users", tests);
