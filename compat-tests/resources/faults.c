@@ -210,7 +210,7 @@ static void fail_each_call(const struct operation *o)
         shared->listener = -1;
         shared->seen = shared->fault = 0;
         n++;
-        child = fork_child();
+        child = clone_child();
         if (child == 0) {
             operate(o);
             _exit(0);

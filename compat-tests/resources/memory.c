@@ -307,9 +307,11 @@ static void a_group_without_memory(void)
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(address_space),          CASE(private_data),     CASE(too_large_a_queue),
-        CASE(locked),                 CASE(not_to_be_locked), CASE(small_files),
-        CASE(small_files_of_threads), CASE(only_small_files), CASE(a_group_without_memory),
+        CASE(address_space),          CASE(private_data),
+        CASE(too_large_a_queue),      CASE(locked),
+        CASE(not_to_be_locked),       CASE(small_files),
+        CASE(small_files_of_threads), CASE(only_small_files),
+        CASE(a_group_without_memory),
     };
 
     return run_cases(cases, sizeof(cases) / sizeof(*cases), argc, argv);

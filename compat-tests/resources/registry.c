@@ -114,13 +114,13 @@ static void nearly_full(void)
         must(receive_numbered(u->q, 1, 64), "message %d is lost", i);
 }
 
-/* Its own child lives on, and does not keep the number. */
+/* Its own child lives on, and does not keep the number, nor take one: no handler of fork's runs. */
 static void use_and_fork(void *arg)
 {
     struct use *u = arg;
 
     use_once(u);
-    if (fork() == 0) {
+    if (_Fork() == 0) {
         close(u->alive[1]);
         _exit((int)read(u->alive[0], &(char){0}, 1)); /* till the case has ended */
     }

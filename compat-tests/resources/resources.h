@@ -92,9 +92,9 @@ static inline void must_work(long got, const char *what)
 /* --- processes -------------------------------------------------------------------------------- */
 
 /* A child that does not outlive this process. */
-static inline pid_t fork_child(void)
+static inline pid_t child_by(pid_t (*how)(void))
 {
-    pid_t parent = getpid(), child = fork();
+    pid_t parent = getpid(), child = how();
 
     must_work(child, "fork");
     if (child == 0) {
@@ -103,6 +103,17 @@ static inline pid_t fork_child(void)
             _exit(3);
     }
     return child;
+}
+
+static inline pid_t fork_child(void)
+{
+    return child_by(fork);
+}
+
+/* One that takes its client number at its first call, since no handler of fork's ran. */
+static inline pid_t clone_child(void)
+{
+    return child_by(_Fork);
 }
 
 /* Wait for a child that is to end well. */
