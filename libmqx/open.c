@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bell.h"
+#include "block.h"
 #include "capable.h"
 #include "client.h"
 #include "conf.h"
@@ -322,6 +323,8 @@ mqd_t mqx_open(const char *name, int oflag, ...)
         o.mode = va_arg(ap, mode_t);
         o.attr = va_arg(ap, const struct mq_attr *);
         va_end(ap);
+        if (o.attr && mqxi_nowhere(o.attr) && name[0] == '/')
+            return (mqd_t)mqxi_result(-EFAULT);
     }
     return (mqd_t)mqxi_result(open_queue(&o));
 }

@@ -41,6 +41,11 @@ static ssize_t attempt_send(struct mqxi_call *call)
     return r;
 }
 
+static bool bad_prio(const struct transfer *t)
+{
+    return mqxi_nowhere(t->prio_out) && t->prio_out;
+}
+
 static ssize_t attempt_receive(struct mqxi_call *call)
 {
     struct transfer *t = (struct transfer *)call;
@@ -52,7 +57,7 @@ static ssize_t attempt_receive(struct mqxi_call *call)
         t->call.seen = taken.seen;
         if (r < 0)
             return r;
-        if (__builtin_expect(mqxi_nowhere(t->buffer) && taken.len > 0, 0)) {
+        if (__builtin_expect((mqxi_nowhere(t->buffer) && taken.len > 0) || bad_prio(t), 0)) {
             mqxi_take_abort(t->call.q, &taken); /* the kernel loses the message here */
             return -EFAULT;
         }
@@ -130,7 +135,9 @@ static __attribute__((noinline)) int send_remote(const struct transfer *t, unsig
 static __attribute__((noinline)) ssize_t receive_remote(const struct transfer *t, unsigned access,
                                                         size_t len, int type)
 {
-    ssize_t r = !(access & MQXI_READ) ? -EBADF : mqxi_nowhere(t->buffer) ? -EFAULT : 0;
+    ssize_t r = !(access & MQXI_READ)                    ? -EBADF
+                : mqxi_nowhere(t->buffer) || bad_prio(t) ? -EFAULT
+                                                         : 0;
 
     mqxi_op_leave(t->call.token);
     if (r == 0)

@@ -410,10 +410,11 @@ static void write_is_refused(void **state)
 
 static void null_pointers(void **state)
 {
+    char c[32];
     mqd_t q;
 
     (void)state;
-    q = create(0, 1);
+    q = create(0, 4);
     fails(mq_send(q, NULL, 1, 0), EFAULT);
     ok(mq_send(q, NULL, 0, 0));
     fails(mq_timedsend(q, "x", 1, 0, (void *)8), EFAULT);
@@ -423,6 +424,13 @@ static void null_pointers(void **state)
     fails(mq_receive(q, NULL, 32, NULL), EFAULT);
     fails(mq_getattr(q, (void *)8), EFAULT);
     fails(mq_setattr(q, (void *)8, NULL), EFAULT);
+    fails(mq_open(name(0), O_CREAT | O_RDWR, 0600, (void *)8), EFAULT);
+    fails(mq_open(name(1), O_CREAT | O_RDWR, 0600, (void *)-8), EFAULT);
+    fails(mq_open(name(1), O_RDWR), ENOENT);
+    put(q, "x", 0);
+    fails(mq_receive(q, c, sizeof(c), (void *)8), EFAULT);
+    put(q, "x", 0); /* Linux has lost the other */
+    fails(mq_receive(q, c, sizeof(c), (void *)-8), EFAULT);
 }
 
 int group_file(void)
