@@ -193,6 +193,10 @@ $(B)/test/step_storm: LDFLAGS += -Wl,-z,now
 $(B)/test/scribble: $(B)/obj/libmqx/layout.o # it knows what lies where in a segment
 $(B)/bench/%: $(B)/obj/bench/%.o
 	$(call link,-lm)
+# This one calls mqx by name.
+$(B)/obj/examples/poller.o: CFLAGS += -Iinclude
+$(B)/examples/poller: $(B)/examples/%: $(B)/obj/examples/%.o $(B)/lib/libmqx.a
+	$(call link,$(INIH))
 $(B)/examples/%: $(B)/obj/examples/%.o
 	$(call link,)
 

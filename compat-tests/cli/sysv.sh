@@ -125,6 +125,23 @@ refuses() {
     is "nothing was sent" "messages: 0" "$(mqx stat "$q" | grep ^messages)"
 }
 
+# Of the library's examples.
+polls() {
+    mkfifo lines
+    poller 0x4d51 5 6 <lines >got &
+    poller=$!
+    exec 3>lines
+    await "the queue" mqx stat .sysv/0x4d51
+    mqx send --type=5 .sysv/0x4d51 first
+    await "the first message" grep -qx "received with type 5: first" got
+    echo "a line" >&3
+    is "sent by it" "6	a line" "$(mqx recv --timeout 20 -p --type=6 .sysv/0x4d51)"
+    mqx send --type=5 .sysv/0x4d51 second
+    await "the second message" grep -qx "received with type 5: second" got
+    exec 3>&-
+    wait $poller || no "it ended with $?"
+}
+
 of_others() {
     local nobody
     [ "$(id -u)" -eq 0 ] || return 0 # said at the end
@@ -147,6 +164,7 @@ try "send, recv: types" sends_and_receives_types
 try "recv waits for its type, and ends when the queue is removed" waits
 try "send waits for room, or not" full
 try "recv: a message that cannot be written is back" gives_back_what_cannot_be_written
+try "examples/poller: a queue and standard input at once" polls
 try "bad names, and what is for the other kind" refuses
 if [ "$(id -u)" -eq 0 ]; then
     try "another user's queue is seen, no more" of_others
