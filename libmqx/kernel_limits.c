@@ -105,7 +105,8 @@ int mqxi_limits_check(long maxmsg, long msgsize)
         return r;
     if (!exceed && c.queues >= setting("fs/mqueue/queues_max", 256))
         return -ENOSPC;
-    if (maxmsg > (exceed ? HARD_MAXMSG : setting("fs/mqueue/msg_max", 10)) ||
+    if (maxmsg <= 0 || msgsize <= 0 ||
+        maxmsg > (exceed ? HARD_MAXMSG : setting("fs/mqueue/msg_max", 10)) ||
         msgsize > (exceed ? HARD_MSGSIZE : setting("fs/mqueue/msgsize_max", 8192)))
         return -EINVAL;
     MQXI_SYS(SYS_prlimit64, 0, RLIMIT_MSGQUEUE, NULL, &limit);

@@ -14,9 +14,9 @@ void mqxi_limits_default(uint32_t *maxmsg, uint32_t *msgsize);
 
 /*
  * 0, or what the kernel would say to this process if it created such a queue
- * beside those that are in $MQX_DIR: -ENOSPC, more than queues_max; -EINVAL, larger
- * than msg_max or msgsize_max; -EMFILE, this user's queues together more than
- * RLIMIT_MSGQUEUE.  Reads every queue's header.
+ * beside those that are in $MQX_DIR: -ENOSPC, more than queues_max; then -EINVAL, not
+ * positive, or larger than msg_max or msgsize_max; -EMFILE, this user's queues together more
+ * than RLIMIT_MSGQUEUE.  Reads every queue's header.
  */
 int mqxi_limits_check(long maxmsg, long msgsize);
 

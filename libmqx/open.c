@@ -76,28 +76,29 @@ int mqxi_check_durable(const char *name, enum mqxi_durable durable, uid_t uid)
     return -ESRCH;
 }
 
-/* What the new queue shall be.  The kernel's order: attributes first. */
+/* What the new queue shall be.  The kernel's order: its limits first, of which the number of
+ * queues comes before these attributes. */
 static int choose_attr(const struct opening *o, struct mqxi_attr *out)
 {
     struct mqxi_policy policy;
-    bool kernel = false;
-    int r;
+    long maxmsg, msgsize;
+    bool kernel;
+    int r = mqxi_conf_policy(o->name, &policy);
 
-    if (o->attr && (o->attr->mq_maxmsg <= 0 || o->attr->mq_maxmsg > MQXI_MAXMSG_MAX ||
-                    o->attr->mq_msgsize <= 0 || o->attr->mq_msgsize > MQXI_MSGSIZE_MAX))
-        return -EINVAL;
-    r = mqxi_conf_policy(o->name, &policy);
     if (r < 0)
         return r;
-    if (mqxi_limits_kernel(policy.kernel_limits)) {
+    kernel = mqxi_limits_kernel(policy.kernel_limits);
+    if (kernel)
         mqxi_limits_default(&policy.maxmsg, &policy.msgsize);
-        kernel = true;
-    }
-    out->maxmsg = o->attr ? (uint32_t)o->attr->mq_maxmsg : policy.maxmsg;
-    out->msgsize = o->attr ? (uint32_t)o->attr->mq_msgsize : policy.msgsize;
-    r = kernel ? mqxi_limits_check(out->maxmsg, out->msgsize) : 0;
+    maxmsg = o->attr ? o->attr->mq_maxmsg : (long)policy.maxmsg;
+    msgsize = o->attr ? o->attr->mq_msgsize : (long)policy.msgsize;
+    r = kernel ? mqxi_limits_check(maxmsg, msgsize) : 0;
     if (r < 0)
         return r;
+    if (maxmsg <= 0 || maxmsg > MQXI_MAXMSG_MAX || msgsize <= 0 || msgsize > MQXI_MSGSIZE_MAX)
+        return -EINVAL;
+    out->maxmsg = (uint32_t)maxmsg;
+    out->msgsize = (uint32_t)msgsize;
     out->mode = o->mode & 07777 & ~read_umask();
     out->durable = policy.durable;
     return 0;

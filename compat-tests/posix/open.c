@@ -2,6 +2,7 @@
 #include "compat.h"
 
 #include <limits.h>
+#include <sched.h>
 #include <sys/resource.h>
 
 #define BOTH (O_WRONLY | O_RDWR) /* an access mode that does not exist */
@@ -381,6 +382,42 @@ static void as_many_as_descriptors(void **state)
         reopen(O_RDWR);
 }
 
+/* In an IPC namespace, which has a sysctl and queues of its own.  MQX_LIMITS means nothing to
+ * the kernel.  77: there cannot be one here. */
+static int one_too_many(void *unused)
+{
+    static const long wrong[][2] = {{1, 1}, {0, 1}, {1, 0}, {-1, -1}, {LONG_MAX, LONG_MAX}};
+    int fd = unshare(CLONE_NEWIPC) == 0 ? open("/proc/sys/fs/mqueue/queues_max", O_WRONLY) : -1;
+
+    (void)unused;
+    if (fd == -1 || mq_open(name(0), O_CREAT | O_EXCL | O_RDWR, 0666, NULL) == -1 ||
+        write(fd, "1", 1) != 1 || setenv("MQX_LIMITS", "kernel", 1) != 0)
+        return 77;
+    if (!become_capable(65534, 0))
+        return 250;
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        struct mq_attr attr = {.mq_maxmsg = wrong[i][0], .mq_msgsize = wrong[i][1]};
+
+        if (mq_open(name(1), O_CREAT | O_RDWR, 0600, &attr) != -1 || errno != ENOSPC)
+            return 100 + (int)i;
+        if (mq_open(name(0), O_CREAT | O_EXCL | O_RDWR, 0600, &attr) != -1 || errno != EEXIST)
+            return 200 + (int)i;
+    }
+    return mq_open(name(1), O_CREAT | O_RDWR, 0600, NULL) == -1 ? errno : 0;
+}
+
+static void queues_max(void **state)
+{
+    int r = geteuid() == 0 ? in_child(one_too_many, NULL) : 77;
+
+    (void)state;
+    if (r == 77) {
+        print_message("skip: an IPC namespace with a queues_max of its own needs root\n");
+        skip();
+    }
+    assert_int_equal(r, ENOSPC);
+}
+
 int group_open(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +450,8 @@ int group_open(void)
         SAYS("Linux: descriptors can be large numbers", high_descriptor),
         SAYS("sysconf(3): MQ_OPEN_MAX: as many open queues; -1: no such limit",
              as_many_as_descriptors),
+        SAYS("mq_overview(7): queues_max is reached: ENOSPC, before EINVAL for the attributes",
+             queues_max),
         SAYS("POSIX: a process may open a queue many times", many),
         SAYS("POSIX: the check for existence and the creation are atomic", races),
     };
