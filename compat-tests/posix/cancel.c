@@ -216,22 +216,16 @@ static void often(void **state)
     assert_nobody_waits(which(state), q);
 }
 
-#define EACH_CALL(sentence, function)                                                              \
-    CALL("mq_send: " sentence, function, SEND),                                                    \
-        CALL("mq_timedsend: " sentence, function, TIMEDSEND),                                      \
-        CALL("mq_receive: " sentence, function, RECEIVE),                                          \
-        CALL("mq_timedreceive: " sentence, function, TIMEDRECEIVE)
-
 int group_cancel(void)
 {
     const struct CMUnitTest tests[] = {
-        EACH_CALL("pthreads(7): cancelled while blocked; cleanup handlers run", blocked),
-        EACH_CALL("pthreads(7): cancelled asynchronously while blocked", asynchronous),
-        EACH_CALL("pthreads(7): a pending request acts though it would not block", pending),
-        EACH_CALL("pthreads(7): a pending request acts before errors", pending_error),
-        EACH_CALL("pthread_setcancelstate(3): disabled, the request stays pending", disabled),
-        EACH_CALL("POSIX: a cancelled waiter does not keep others waiting", leaves_the_other),
-        EACH_CALL("POSIX: cancelled again and again, nothing is left behind", often),
+        FOUR_CALLS("pthreads(7): cancelled while blocked; cleanup handlers run", blocked),
+        FOUR_CALLS("pthreads(7): cancelled asynchronously while blocked", asynchronous),
+        FOUR_CALLS("pthreads(7): a pending request acts though it would not block", pending),
+        FOUR_CALLS("pthreads(7): a pending request acts before errors", pending_error),
+        FOUR_CALLS("pthread_setcancelstate(3): disabled, the request stays pending", disabled),
+        FOUR_CALLS("POSIX: a cancelled waiter does not keep others waiting", leaves_the_other),
+        FOUR_CALLS("POSIX: cancelled again and again, nothing is left behind", often),
     };
 
     return RUN("cancellation", tests);

@@ -33,6 +33,7 @@ int wait_on(const char *set, const char *fd);
     X(order)                                                                                       \
     X(deadline)                                                                                    \
     X(block)                                                                                       \
+    X(served)                                                                                      \
     X(signal)                                                                                      \
     X(cancel)                                                                                      \
     X(fork)                                                                                        \
@@ -79,6 +80,12 @@ static inline enum call which(void **state)
 {
     return (enum call)(intptr_t)*state;
 }
+/* A case of each of them. */
+#define FOUR_CALLS(sentence, function)                                                             \
+    CALL("mq_send: " sentence, function, SEND),                                                    \
+        CALL("mq_timedsend: " sentence, function, TIMEDSEND),                                      \
+        CALL("mq_receive: " sentence, function, RECEIVE),                                          \
+        CALL("mq_timedreceive: " sentence, function, TIMEDRECEIVE)
 /* name(0) of one slot in which this call blocks: full, or empty. */
 mqd_t create_blocking(enum call call);
 /* Make the call (a deadline is far away), and end the blocking of one. */
