@@ -8,6 +8,8 @@
  *   step/sweep.c      at which instructions
  *   step/rounds.c     what is done and looked at there
  *   step/naming.c     the same for mq_open and mq_unlink
+ *   step/sysv.c       the same for msgsnd and msgrcv; step/typed.c: what was sent, what came
+ *   step/sysv_naming.c  and for msgget and msgctl
  *   step/delivery.c   the same for the thread that delivers notifications
  *   step/ledger.c     what was sent, what came, what must come next
  *   step/trace.c      instructions, by ptrace
@@ -20,6 +22,7 @@
 #include "step/memory.h"
 #include "step/naming.h"
 #include "step/others.h"
+#include "step/sysv.h"
 
 #ifdef __x86_64__
 
@@ -59,6 +62,24 @@ static void run_naming(enum act act, const char *policy, const char *name)
     coverage_begin(name, NULL);
     naming_run(act, policy, stride, &chance, &tally);
     end(name, &tally);
+}
+
+static void run_sysv(uint64_t only)
+{
+    struct tally tally;
+
+    for (size_t i = 0; i < sysv_count; i++) {
+        if (only && only != scenarios_count + i + 1)
+            continue;
+        begin();
+        sysv_run(i, stride, &chance, &tally);
+        end(sysv_name(i), &tally);
+    }
+    for (enum sysv_naming i = 0; i < SYSV_NAMINGS && !only; i++) {
+        begin();
+        sysv_naming_run(i, stride, &chance, &tally);
+        end(sysv_naming_name(i), &tally);
+    }
 }
 
 static void run_delivery(void)
@@ -144,6 +165,8 @@ int main(int argc, char **argv)
         run_naming(CREATE, "async", "create a durable queue");
         run_naming(UNLINK, "async", "unlink a durable queue");
     }
+    if (!kernel && (!only || only > scenarios_count))
+        run_sysv(only > scenarios_count + sysv_count ? 0 : only);
     daemon_stop();
     printf("# the longest call of the others: %.1f ms\n", (double)ledger_longest() / 1e6);
     if (no_stores)

@@ -141,20 +141,32 @@ static int64_t act(struct actor *a, mqd_t queue, const char *msg)
     }
 }
 
-static void be_actor(struct actor *a, bool traced)
+/* Returns the queue that it uses, if it does not open one in its call. */
+static mqd_t prepare(const struct actor *a)
 {
-    static _Alignas(16) char msg[STORM_MSG_MAX];
     bool names = a->act == CREATE || a->act == UNLINK;
     mqd_t queue = (mqd_t)-1;
-    int64_t r;
 
-    message_build(msg, a->id, a->id, a->prio, a->len);
     if (!(a->how & FIRST_USE))
         warm_up(a);
     if (!names && !(a->how & FIRST_USE) && (queue = open_own(a)) == (mqd_t)-1)
         storm_die("mq_open");
     if ((a->act == WITHDRAW || a->how & TO_ITSELF) && mq_notify(queue, &silent) != 0)
         storm_die("an actor's registration");
+    return queue;
+}
+
+static void be_actor(struct actor *a, bool traced)
+{
+    static _Alignas(16) char msg[STORM_MSG_MAX];
+    mqd_t queue = (mqd_t)-1;
+    int64_t r;
+
+    message_build(msg, a->id, a->id, a->prio, a->len);
+    if (a->ready)
+        a->ready(a);
+    else
+        queue = prepare(a);
     if (a->how & ELSEWHERE)
         go_elsewhere();
     if (a->how & OLD_KERNEL) {
@@ -167,7 +179,7 @@ static void be_actor(struct actor *a, bool traced)
         __asm__ volatile("int3");
 #endif
     }
-    r = act(a, queue, msg);
+    r = a->call ? a->call(a) : act(a, queue, msg);
     atomic_store(&a->error, errno);
     atomic_store(&a->result, r);
     atomic_store(&a->phase, TRACE_OVER);

@@ -41,6 +41,9 @@ struct actor {
     unsigned prio; /* of what it sends */
     size_t len;    /* of its message */
     uint64_t maxmsg;
+    /* Another call than these, and what comes before it. */
+    int64_t (*call)(struct actor *a);
+    void (*ready)(struct actor *a);
     /* By itself. */
     _Atomic uint32_t phase; /* TRACE_OVER: its call returned */
     _Atomic int64_t result;

@@ -25,7 +25,6 @@ static struct {
 } calls[CALLS];
 
 static const char errno_only[] = "errno, this thread's own";
-static const char elsewhere[] = "held_test kills, and sysv_storm stops, at these";
 
 /* Why a store that never ran need not: by its file, its function, in whose code it is, and what
  * stands on its source line (each may be NULL: any). */
@@ -55,14 +54,12 @@ static const struct {
     {"segment.c", "mqxi_segment_give", NULL, NULL, "only mqxd and mqxfs make others' queues"},
     {"wait.c", NULL, NULL, "words[i] =", "on the stack"},
     {"wait.h", NULL, "mqxi_take", NULL, "only where a slot is damaged"},
-    /* System V queues, which no scenario here uses. */
-    {NULL, NULL, "mqxi_take_chosen", NULL, elsewhere},
-    {NULL, NULL, "enter_typed", NULL, elsewhere},
-    {NULL, NULL, "mqxi_event_sleep_once", NULL, elsewhere},
-    {"engine.c", "full", NULL, NULL, elsewhere},
-    {"held.h", NULL, NULL, NULL, elsewhere},
-    {"segment.c", "fill_header", NULL, "kind ==", elsewhere},
-    {"cache.h", NULL, "mqxi_take_commit", NULL, elsewhere},
+    {"held.h", "mqxi_held_doubt", NULL, NULL, "only where a slot or the count is damaged"},
+    {"held.h", "mqxi_held_sub", "mqxi_put", NULL, "only where the segment is damaged"},
+    {"wait.h", NULL, "mqxi_take_chosen", NULL, "only where a slot is damaged"},
+    {"notify.h", NULL, "mqxi_take_chosen", NULL, "a System V queue has no registrations"},
+    {"choose.c", "find_nth", NULL, "all[", "this call's own memory"},
+    {"choose.c", "copy", NULL, "out->", "a result"},
 };
 
 void coverage_begin(const char *operation, const struct scenario *sc)

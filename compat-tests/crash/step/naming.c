@@ -169,31 +169,6 @@ static void play(const struct trace *trace, size_t position, bool kills)
         actor_end(actor);
 }
 
-/* Kill, then stop, after all that others can see. */
-static void play_all(void (*one)(const struct trace *trace, size_t position, bool kills),
-                     const struct trace *trace, uint64_t stride, uint64_t *chance,
-                     struct tally *tally)
-{
-    uint64_t bad = faults, every = sweep_effects_stride(stride);
-
-    *tally = (struct tally){.instructions = trace->count};
-    for (int kills = 1; kills >= 0; kills--) {
-        uint64_t skip = storm_below(chance, every);
-
-        for (size_t i = 0; i < trace->count && faults < bad + 3; i++) {
-            const struct point *p = &trace->points[i];
-
-            if (!trace_effect(p) || (skip-- > 0 && !coverage_lacks(p, kills)))
-                continue;
-            skip = every - 1;
-            storm_guard(4 * STORM_LIMIT);
-            one(trace, i + 1, kills);
-            *(kills ? &tally->killed : &tally->stopped) += 1;
-        }
-    }
-    storm_guard(0);
-}
-
 static void record(struct trace *trace)
 {
     begin();
@@ -227,7 +202,7 @@ void naming_run(enum act what, const char *policy, uint64_t stride, uint64_t *ch
     record(&trace);
     if (act == CREATE)
         check_unlink(true);
-    play_all(play, &trace, stride, chance, tally);
+    sweep_effects(play, &trace, stride, chance, tally);
     trace_free(&trace);
 }
 
@@ -303,7 +278,7 @@ void naming_first(uint64_t stride, uint64_t *chance, struct tally *tally)
     umask(geteuid() == 0 ? 0777 : 0077); /* no file may depend on it */
     init(CREATE, "off");
     record(&trace);
-    play_all(play_first, &trace, stride, chance, tally);
+    sweep_effects(play_first, &trace, stride, chance, tally);
     trace_free(&trace);
     remove_tree(folder);
     setenv("MQX_DIR", before, 1);

@@ -206,3 +206,26 @@ bool sweep_run(const struct scenario *scenario, uint64_t nth, uint64_t *random, 
     storm_guard(0);
     return true;
 }
+
+void sweep_effects(void (*one)(const struct trace *trace, size_t position, bool kills),
+                   const struct trace *trace, uint64_t nth, uint64_t *random, struct tally *out)
+{
+    uint64_t bad = faults, every = sweep_effects_stride(nth);
+
+    *out = (struct tally){.instructions = trace->count};
+    for (int kills = 1; kills >= 0; kills--) {
+        uint64_t skip = storm_below(random, every);
+
+        for (size_t i = 0; i < trace->count && faults < bad + 3; i++) {
+            const struct point *p = &trace->points[i];
+
+            if (!trace_effect(p) || (skip-- > 0 && !coverage_lacks(p, kills)))
+                continue;
+            skip = every - 1;
+            storm_guard(4 * STORM_LIMIT);
+            one(trace, i + 1, kills);
+            *(kills ? &out->killed : &out->stopped) += 1;
+        }
+    }
+    storm_guard(0);
+}

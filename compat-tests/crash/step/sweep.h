@@ -12,6 +12,10 @@ struct tally {
  * do this. */
 bool sweep_run(const struct scenario *scenario, uint64_t stride, uint64_t *chance,
                struct tally *tally);
+/* Kill, then stop, after all that others can see: in `one`. */
+void sweep_effects(void (*one)(const struct trace *trace, size_t position, bool kills),
+                   const struct trace *trace, uint64_t stride, uint64_t *chance,
+                   struct tally *tally);
 /* What others can see is a small part of the instructions, and looked at more often. */
 uint64_t sweep_effects_stride(uint64_t stride);
 
