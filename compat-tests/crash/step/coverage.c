@@ -44,6 +44,7 @@ static const struct {
     {"guard.c", NULL, NULL, "w->", "this process's table of mappings"},
     {"guard.c", NULL, NULL, "c->", "this process's table of mappings"},
     {"segment.c", NULL, NULL, "u->", "this process's struct mqxi_unborn"},
+    {"segment.c", NULL, NULL, "q->fifo_name", "this process's struct mqxi_queue"},
     {"client.c", "wipe_in_child", NULL, NULL, "this process's identities, before Linux 4.14"},
     {"client.c", "mqxi_client_renew", NULL, NULL, "this process's identities"},
     {"client.c", "belongs", NULL, "s->registry", "a result"},
