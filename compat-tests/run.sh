@@ -231,7 +231,7 @@ run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 poll-storm poll_storm --kills 120
     storm 300 notify-storm notify_storm --stride 900 --seconds 2
     storm 300 sysv-storm sysv_storm --kills 300 --stops 60
-    storm 300 step-storm step_storm --stride 100
+    storm 300 step-storm step_storm --stride 300
     storm 300 scribble-storm scribble_storm --seconds 2
     try shell linear-check 120 "$BUILD/test/linear_check_test"
     try shell linear-search 120 "$BUILD/test/linear_search_test" --rounds 20000

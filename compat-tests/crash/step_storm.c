@@ -64,7 +64,7 @@ static void run_naming(enum act act, const char *policy, const char *name)
     end(name, &tally);
 }
 
-static void run_sysv(uint64_t only)
+static void run_sysv(uint64_t only, bool with_daemon)
 {
     struct tally tally;
 
@@ -76,6 +76,8 @@ static void run_sysv(uint64_t only)
         end(sysv_name(i), &tally);
     }
     for (enum sysv_naming i = 0; i < SYSV_NAMINGS && !only; i++) {
+        if (i >= SYSV_CREATE_DURABLE && !with_daemon)
+            break;
         begin();
         sysv_naming_run(i, stride, &chance, &tally);
         end(sysv_naming_name(i), &tally);
@@ -166,7 +168,7 @@ int main(int argc, char **argv)
         run_naming(UNLINK, "async", "unlink a durable queue");
     }
     if (!kernel && (!only || only > scenarios_count))
-        run_sysv(only > scenarios_count + sysv_count ? 0 : only);
+        run_sysv(only > scenarios_count + sysv_count ? 0 : only, !no_daemon);
     daemon_stop();
     printf("# the longest call of the others: %.1f ms\n", (double)ledger_longest() / 1e6);
     if (no_stores)

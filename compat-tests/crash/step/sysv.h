@@ -20,6 +20,8 @@ enum sysv_naming {
     SYSV_CLEAR, /* by its index: one whose creator died before it had its key */
     SYSV_REMOVE,
     SYSV_SET,
+    SYSV_CREATE_DURABLE, /* from here on mqxd must run */
+    SYSV_REMOVE_DURABLE,
     SYSV_NAMINGS
 };
 void sysv_naming_run(enum sysv_naming which, uint64_t stride, uint64_t *chance,

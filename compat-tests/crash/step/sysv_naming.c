@@ -6,10 +6,11 @@
 #include "sysv.h"
 
 #include "coverage.h"
+#include "daemon.h"
 #include "ledger.h"
 #include "typed.h"
 
-#define KEY    0x73746570
+#define KEY    (durable ? DURABLE_KEY : 0x73746570)
 #define LEN    200 /* with overflow pages */
 #define QBYTES 8000
 
@@ -18,9 +19,12 @@ static const char *const names[] = {
     "create a private queue",          "create beside a System V queue",
     "find a System V queue",           "find a queue whose creator stands",
     "find a queue whose creator died", "clear away what a creator left",
-    "remove a System V queue",         "change a System V queue"};
+    "remove a System V queue",         "change a System V queue",
+    "create a durable System V queue", "remove a durable System V queue"};
 
 static enum sysv_naming what;
+static const char *title;
+static bool durable;
 static int old;   /* the queue that is found, removed or changed */
 static int taken; /* the one that has an index */
 static struct actor *actor, *creator;
@@ -366,7 +370,7 @@ static void play(const struct trace *trace, size_t position, bool kills)
     begin();
     last = trace_go(&traced, trace, position);
     snprintf(fault_context, sizeof fault_context,
-             "%s, %s after %zu instructions (at %s:%u, system call %d)", names[what],
+             "%s, %s after %zu instructions (at %s:%u, system call %d)", title,
              kills ? "killed" : "stopped", position,
              last && last->store && last->store->file ? stores_name(last->store->file) : "-",
              last && last->store ? last->store->line : 0, last ? last->call : -1);
@@ -379,7 +383,7 @@ static void play(const struct trace *trace, size_t position, bool kills)
 /* The whole call, undisturbed. */
 static void record(struct trace *trace)
 {
-    snprintf(fault_context, sizeof fault_context, "%s, undisturbed", names[what]);
+    snprintf(fault_context, sizeof fault_context, "%s, undisturbed", title);
     begin();
     trace_record(&traced, trace);
     if (atomic_load(&actor->result) < 0 && what != SYSV_CLEAR && what != SYSV_FIND_LEFT)
@@ -400,11 +404,17 @@ void sysv_naming_run(enum sysv_naming which, uint64_t stride, uint64_t *chance, 
         actor = storm_shared(2 * sizeof *actor);
         creator = actor + 1;
         what = SYSV_CREATE;
+        title = names[what];
+        durable = false;
         record(&creation);
     }
-    what = which;
+    what = which == SYSV_CREATE_DURABLE   ? SYSV_CREATE
+           : which == SYSV_REMOVE_DURABLE ? SYSV_REMOVE
+                                          : which;
+    title = names[which];
+    durable = which >= SYSV_CREATE_DURABLE;
     record(&trace);
-    coverage_begin(names[what], NULL);
+    coverage_begin(title, NULL);
     coverage_expect(&trace);
     sweep_effects(play, &trace, stride, chance, tally);
     trace_free(&trace);
