@@ -6,6 +6,7 @@
 
 #include "durable.h"
 #include "guard.h"
+#include "held.h"
 #include "repair.h"
 #include "signals.h"
 #include "sys.h"
@@ -58,6 +59,14 @@ static void abandon(void *arg)
 
 _Thread_local bool mqxi_block_sent;
 
+/* How many messages fill the queue: System V's are full long before all slots are used. */
+static uint32_t to_drain(const struct mqxi_queue *q)
+{
+    uint64_t held = q->types ? atomic_load_explicit(&q->header->held, memory_order_relaxed) : 0;
+
+    return q->types ? (uint32_t)mqxi_held_count(held) : q->layout.maxmsg;
+}
+
 /*
  * How long the peer is left in peace before the first look.  A reply is wanted
  * at once.  Else this is one end of a stream, and a pause lets the other end do a
@@ -66,7 +75,7 @@ _Thread_local bool mqxi_block_sent;
 static unsigned patience(const struct mqxi_call *t)
 {
     if (t->sending)
-        return MQXI_WAIT_DRAIN(t->q->layout.maxmsg);
+        return MQXI_WAIT_DRAIN(to_drain(t->q));
     return mqxi_block_sent ? MQXI_WAIT_REPLY : MQXI_WAIT_BATCH;
 }
 
