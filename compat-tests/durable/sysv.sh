@@ -19,6 +19,12 @@ sysv() { # perl: with the queue's id in $id
     '"$1" "${@:2}"
 }
 
+# The status of a process in the background, once it has ended.
+ended() { # pid
+    await "process $1 to end" eval "! kill -0 $1"
+    wait "$1"
+}
+
 field() { # name: of our queue
     mqx stat .sysv/$KEY | sed -n "s/^$1: //p"
 }
@@ -95,7 +101,7 @@ a_send_waits_for_the_disk() {
     await "the sender to wait" is_asleep $sender
     is "it is in the queue" 1 "$(field messages)"
     kill -CONT "$mqxd"
-    wait $sender || no "the sender ended with $?"
+    ended $sender || no "the sender ended with $?"
     is_stored waiting || no "it is not stored"
     kill -STOP "$mqxd"
     background mqx send .sysv/$KEY "received meanwhile"
@@ -103,12 +109,12 @@ a_send_waits_for_the_disk() {
     await "the sender to wait" is_asleep $sender
     is "received" "1 waiting,1 received meanwhile" \
         "$(sysv 'my $q = get(0); print rcv($q, 0), ",", rcv($q, 0)')"
-    wait $sender || no "the sender ended with $?"
+    ended $sender || no "the sender ended with $?"
     background mqx send .sysv/$KEY "removed meanwhile"
     sender=$!
     await "the sender to wait" is_asleep $sender
     mqx unlink .sysv/$KEY
-    wait $sender || no "the sender of what was removed ended with $?"
+    ended $sender || no "the sender of what was removed ended with $?"
     kill -CONT "$mqxd"
 }
 

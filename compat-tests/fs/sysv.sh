@@ -2,6 +2,12 @@
 # System V queues as files: in a directory of their own, by id, key and type.
 . "$(dirname "$0")/lib.sh"
 
+# The status of a process in the background, once it has ended.
+ended() { # pid
+    await "process $1 to end" eval "! kill -0 $1"
+    wait "$1"
+}
+
 make_queue() { # ipcmk's options: $id is its id, $f its file
     id=$(mqx run ipcmk -Q "$@" | grep -o '[0-9]*$') && [ -n "$id" ] || no "ipcmk failed"
     f=$m/.sysv/$id
@@ -67,14 +73,14 @@ waits_for_its_own() {
     any=$!
     blocked $any
     mqx send --type=3 ".sysv/$id" "for three"
-    wait $three || no "the reader of type 3 failed"
+    ended $three || no "the reader of type 3 failed"
     is "while the first waits" "for three" "$(cat three)"
     mqx send --type=9 ".sysv/$id" "for any"
-    wait $any || no "the reader of any type failed"
+    ended $any || no "the reader of any type failed"
     is "any" "for any" "$(cat any)"
     is_blocked $two || no "the reader of type 2 does not wait any more: $(cat two)"
     echo "for two" >"$f.2"
-    wait $two || no "the reader of type 2 failed"
+    ended $two || no "the reader of type 2 failed"
     is "at last" "for two" "$(cat two)"
     dd if="$f.2" iflag=nonblock of=/dev/null 2>err && no "a read of nothing succeeded"
     grep -q "Resource temporarily unavailable" err || no "it said: $(cat err)"
@@ -88,7 +94,7 @@ waits_for_room() {
     writer=$!
     await "it to block" eval 'is_blocked $(pgrep -P $writer || echo $writer)'
     is "first" a "$(cat "$f")"
-    wait $writer || no "the writer failed"
+    ended $writer || no "the writer failed"
     is "its type" "4	c" "$(mqx recv -p --type=4 ".sysv/$id")"
 }
 
@@ -98,7 +104,7 @@ is_removed() {
     reader=$!
     blocked $reader
     rm "$f" || no "rm failed"
-    wait $reader && no "the reader of a removed queue succeeded"
+    ended $reader && no "the reader of a removed queue succeeded"
     grep -q "Identifier removed" err || no "it said: $(cat err)"
     is "gone" "" "$(mqx ls)$(ls -A "$m/.sysv")"
     make_queue
@@ -124,7 +130,7 @@ survives_mqxfs() {
     exec 6<"$f.6"
     head -c 4 <&6 >/dev/null
     kill -KILL $fs
-    wait $fs 2>/dev/null
+    ended $fs 2>/dev/null
     exec 6>&-
     mount_it
     : >mqxfs.err # it says that it found the mount of the dead one
@@ -159,7 +165,7 @@ print(os.read(fd, 100).decode(), end="")
     poller=$!
     await "it to poll" grep -q polling polled
     mqx send --type=8 ".sysv/$id" ready
-    wait $poller || no "polling failed"
+    ended $poller || no "polling failed"
     is "what was polled for" "polling ready" "$(paste -sd ' ' polled)"
 }
 
