@@ -78,17 +78,35 @@ static void scan(const struct mqxi_queue *q, const struct mqxi_choice *c, uint32
     }
 }
 
+/* Slots that may hold messages. */
+static uint32_t slots_of(const struct mqxi_queue *q)
+{
+    uint32_t slots = atomic_load_explicit(&q->header->reserved, memory_order_acquire);
+
+    return slots > q->layout.maxmsg ? q->layout.maxmsg : slots;
+}
+
+static void scan_keys(const struct mqxi_queue *q, const struct mqxi_choice *c, struct found *best)
+{
+    uint32_t slots = slots_of(q);
+
+    for (uint32_t i = 0; i < slots; i++) {
+        uint64_t key = atomic_load_explicit(&q->ctl[i], memory_order_acquire);
+
+        if (mqxi_ctl_ready(key) && key >= c->from && key <= c->to &&
+            (best->key == 0 || key < best->key))
+            *best = (struct found){.key = key, .slot = i};
+    }
+}
+
 static void scan_all(const struct mqxi_queue *q, const struct mqxi_choice *c, struct found *best)
 {
     uint32_t front = atomic_load_explicit(&q->header->front_used, memory_order_acquire);
-    uint32_t slots = atomic_load_explicit(&q->header->reserved, memory_order_acquire);
+    uint32_t slots = slots_of(q);
     const struct mqxi_node *leaf =
         (const struct mqxi_node *)((const uint8_t *)q->header + q->layout.level[0]);
 
-    *best = (struct found){0, 0, 0};
     scan(q, c, 0, front < q->layout.front ? front : q->layout.front, best);
-    if (slots > q->layout.maxmsg)
-        slots = q->layout.maxmsg;
     for (uint32_t at = q->layout.front; at < slots; at += MQXI_FANOUT, leaf++) {
         uint64_t least = atomic_load_explicit(&leaf->key, memory_order_acquire);
 
@@ -114,7 +132,11 @@ static int search(struct mqxi_queue *q, const struct mqxi_choice *c, struct mqxi
         uint64_t taken = atomic_load_explicit(&q->header->sequence, memory_order_acquire);
 
         *seen = mqxi_event_read(&q->header->recv_event);
-        scan_all(q, c, &best);
+        best = (struct found){0, 0, 0};
+        if (c->mode == MQXI_BETWEEN)
+            scan_keys(q, c, &best);
+        else
+            scan_all(q, c, &best);
         if (mqxi_event_read(&q->header->recv_event) == *seen ||
             (best.key != 0 && c->mode != MQXI_LOWEST && (best.key & MQXI_SEQ_MAX) <= taken))
             break;
@@ -139,6 +161,13 @@ int mqxi_choose_slowly(struct mqxi_queue *q, const struct mqxi_choice *c, struct
     if (atomic_load_explicit(&q->ctl[first->slot], memory_order_relaxed) != first->key)
         return 0;
     return len > q->layout.msgsize ? 0 : len > c->longest ? -E2BIG : -EFAULT;
+}
+
+int mqxi_choose_key(struct mqxi_queue *q, const struct mqxi_choice *c, struct mqxi_first *first)
+{
+    uint32_t seen;
+
+    return search(q, c, first, &seen);
 }
 
 /* --- copying -------------------------------------------------------------------------------------

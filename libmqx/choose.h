@@ -1,4 +1,4 @@
-/* Which message a System V receiver wants. */
+/* Which message a receiver wants: one of a System V type, or one of a priority. */
 #ifndef MQXI_CHOOSE_H
 #define MQXI_CHOOSE_H
 
@@ -6,16 +6,18 @@
 
 enum mqxi_mode {
     MQXI_ANY,
-    MQXI_EQUAL,  /* of this type */
-    MQXI_OTHER,  /* of any other */
-    MQXI_LOWEST, /* the lowest type that is at most this */
+    MQXI_EQUAL,   /* of this type */
+    MQXI_OTHER,   /* of any other */
+    MQXI_LOWEST,  /* the lowest type that is at most this */
+    MQXI_BETWEEN, /* a key in a range, such as those of a priority */
 };
 
 struct mqxi_choice {
     enum mqxi_mode mode;
     int64_t type;
-    uint32_t longest; /* bytes that it may have */
-    bool fault;       /* there is nowhere to put it */
+    uint32_t longest;  /* bytes that it may have */
+    bool fault;        /* there is nowhere to put it */
+    uint64_t from, to; /* MQXI_BETWEEN: both included */
 };
 
 static inline bool mqxi_choice_wants(const struct mqxi_choice *c, int64_t type)
@@ -36,8 +38,11 @@ static inline bool mqxi_choice_wants(const struct mqxi_choice *c, int64_t type)
 static inline bool mqxi_choice_is_first(const struct mqxi_queue *q, const struct mqxi_choice *c,
                                         const struct mqxi_first *first)
 {
-    int64_t type = atomic_load_explicit(&q->types[first->slot], memory_order_relaxed);
+    int64_t type;
 
+    if (c->mode == MQXI_BETWEEN) /* of queues without types, too */
+        return first->key >= c->from && first->key <= c->to;
+    type = atomic_load_explicit(&q->types[first->slot], memory_order_relaxed);
     return c->mode == MQXI_LOWEST ? type == 1 : mqxi_choice_wants(c, type);
 }
 
@@ -57,6 +62,10 @@ static inline int mqxi_choose(struct mqxi_queue *q, const struct mqxi_choice *ch
         return 0;
     return mqxi_choose_slowly(q, choice, first, seen);
 }
+
+/* MQXI_BETWEEN: the first message, a hint.  -EAGAIN: there is none. */
+int mqxi_choose_key(struct mqxi_queue *q, const struct mqxi_choice *choice,
+                    struct mqxi_first *first);
 
 /*
  * Copy the message that is number n, from 0 on, in the order in which they were sent; room:

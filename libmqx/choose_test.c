@@ -102,8 +102,9 @@ static void beside_a_model(void)
     uint32_t goal = 0, deepest = 0;
 
     for (uint32_t number = 0; number < 60000; number++) {
-        struct mqxi_choice c = {(enum mqxi_mode)below(&chance, 4), 1 + below(&chance, 9),
-                                below(&chance, 50) ? 1000 : 3, false};
+        struct mqxi_choice c = {.mode = (enum mqxi_mode)below(&chance, 4),
+                                .type = 1 + below(&chance, 9),
+                                .longest = below(&chance, 50) ? 1000 : 3};
 
         if (number % 500 == 0)
             goal = below(&chance, 2) ? MOST : below(&chance, MOST);
@@ -128,7 +129,7 @@ static void beside_a_model(void)
 static void nowhere_to_put_it(void)
 {
     struct mqxi_queue *q = typed(10);
-    struct mqxi_choice c = {MQXI_ANY, 0, 1000, true};
+    struct mqxi_choice c = {.longest = 1000, .fault = true};
     struct mqxi_taken taken;
 
     IS(mqxi_take_chosen(q, &c, &taken), -EAGAIN);
@@ -136,6 +137,41 @@ static void nowhere_to_put_it(void)
     IS(mqxi_take_chosen(q, &c, &taken), -EFAULT);
     c.fault = false;
     IS(mqxi_take_chosen(q, &c, &taken), 0);
+}
+
+/* Of a priority, in order, in front and tree; others stay. */
+static void by_priority(void)
+{
+    enum { PRIORITIES = 5 };
+    struct mqxi_queue *q = create("q", MOST, 16);
+    uint32_t next[PRIORITIES] = {0}, sent[PRIORITIES] = {0}, number;
+    struct mqxi_first first;
+    struct mqxi_taken taken;
+    uint64_t chance = 7;
+
+    for (int i = 0; i < 20000; i++) {
+        uint32_t prio = (uint32_t)below(&chance, PRIORITIES);
+        uint64_t from = (uint64_t)(MQXI_PRIO_MAX - 1 - prio) << MQXI_SEQ_BITS;
+        const struct mqxi_choice c = {
+            .mode = MQXI_BETWEEN, .longest = UINT32_MAX, .from = from, .to = from | MQXI_SEQ_MAX};
+
+        if (below(&chance, 20) < (i / 2000 % 2 ? 9 : 12) &&
+            mqxi_put(q, &sent[prio], sizeof(number), prio, 0, NULL, NULL) == 0) {
+            sent[prio]++;
+            continue;
+        }
+        IS(mqxi_choose_key(q, &c, &first), next[prio] == sent[prio] ? -EAGAIN : 0);
+        IS(mqxi_take_chosen(q, &c, &taken), next[prio] == sent[prio] ? -EAGAIN : 0);
+        if (next[prio] == sent[prio])
+            continue;
+        IS(taken.key, first.key);
+        IS(taken.prio, prio);
+        memcpy(&number, taken.data, sizeof(number));
+        IS(number, next[prio]);
+        IS(mqxi_take_commit(q, &taken), 0);
+        next[prio]++;
+    }
+    CHECK(sent[0] > 1000 && atomic_load(&q->header->reserved) > MQXI_FRONT);
 }
 
 /* --- beside others ------------------------------------------------------------------------------
@@ -163,7 +199,8 @@ static void send_type(void *arg)
 /* Its messages come in order, all of them, whatever the others do. */
 static void receive_type(void *arg)
 {
-    const struct mqxi_choice c = {MQXI_EQUAL, ((struct work *)arg)->type, 1000, false};
+    const struct mqxi_choice c = {
+        .mode = MQXI_EQUAL, .type = ((struct work *)arg)->type, .longest = 1000};
     struct work *w = arg;
     struct mqxi_taken taken;
 
@@ -204,7 +241,7 @@ static void each_for_its_own(void)
 static void always_a_low_one(void *arg)
 {
     struct work *w = arg;
-    const struct mqxi_choice c = {MQXI_EQUAL, 1, 1000, false};
+    const struct mqxi_choice c = {.mode = MQXI_EQUAL, .type = 1, .longest = 1000};
     struct mqxi_taken taken;
 
     while (!atomic_load(w->received)) {
@@ -260,14 +297,15 @@ static void is_of_type_1(struct mqxi_queue *q, const struct mqxi_first *found)
 static void lowest_is_not_missed(void)
 {
     choose_beside(full_between(), always_a_low_one,
-                  (struct mqxi_choice){MQXI_LOWEST, 3, 1000, false}, is_of_type_1);
+                  (struct mqxi_choice){.mode = MQXI_LOWEST, .type = 3, .longest = 1000},
+                  is_of_type_1);
 }
 
 /* One in the first slot, and then one in the last; taken in that order. */
 static void two_in_order(void *arg)
 {
     struct work *w = arg;
-    const struct mqxi_choice c = {MQXI_EQUAL, 1, 1000, false};
+    const struct mqxi_choice c = {.mode = MQXI_EQUAL, .type = 1, .longest = 1000};
     struct mqxi_taken taken;
 
     while (!atomic_load(w->received)) {
@@ -292,7 +330,7 @@ static void none_before(struct mqxi_queue *q, const struct mqxi_first *found)
 static void first_is_not_passed(void)
 {
     struct mqxi_queue *q = full_between();
-    const struct mqxi_choice one = {MQXI_EQUAL, 1, 1000, false};
+    const struct mqxi_choice one = {.mode = MQXI_EQUAL, .type = 1, .longest = 1000};
     struct mqxi_taken taken;
 
     IS(mqxi_take_chosen(q, &one, &taken), 0);
@@ -303,8 +341,8 @@ static void first_is_not_passed(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(beside_a_model),       UNIT(nowhere_to_put_it),   UNIT(each_for_its_own),
-        UNIT(lowest_is_not_missed), UNIT(first_is_not_passed),
+        UNIT(beside_a_model),   UNIT(nowhere_to_put_it),    UNIT(by_priority),
+        UNIT(each_for_its_own), UNIT(lowest_is_not_missed), UNIT(first_is_not_passed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

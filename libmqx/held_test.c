@@ -100,7 +100,7 @@ static void work(void *arg)
     uint64_t chance = (uint64_t)getpid();
 
     for (;;) {
-        struct mqxi_choice c = {(enum mqxi_mode)below(&chance, 4), 1, 5000, false};
+        struct mqxi_choice c = {.mode = (enum mqxi_mode)below(&chance, 4), .type = 1, .longest = 5000};
         struct mqxi_taken taken;
 
         if (below(&chance, 2))
@@ -157,7 +157,7 @@ static void send_long(struct mqxi_queue *q)
 
 static void receive_first(struct mqxi_queue *q)
 {
-    struct mqxi_choice c = {MQXI_ANY, 0, 5000, false};
+    struct mqxi_choice c = {.mode = MQXI_ANY, .type = 0, .longest = 5000};
     struct mqxi_taken taken;
 
     if (mqxi_take_chosen(q, &c, &taken) == 0)
@@ -166,7 +166,7 @@ static void receive_first(struct mqxi_queue *q)
 
 static void receive_typed(struct mqxi_queue *q)
 {
-    struct mqxi_choice c = {MQXI_LOWEST, 9, 5000, false};
+    struct mqxi_choice c = {.mode = MQXI_LOWEST, .type = 9, .longest = 5000};
     struct mqxi_taken taken;
 
     if (mqxi_take_chosen(q, &c, &taken) == 0)
