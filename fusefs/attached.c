@@ -176,9 +176,9 @@ _Atomic uint32_t *attached_event(const struct attached *a, enum direction direct
 {
     struct mqxi_header *h = a->queue->header;
 
-    return direction == FOR_MESSAGE ? &h->recv_event
-           : direction == FOR_ROOM  ? &h->send_event
-                                    : &h->commit_event;
+    return direction == FOR_ROOM   ? &h->send_event
+           : direction == FOR_DISK ? &h->commit_event
+                                   : &h->recv_event;
 }
 
 uint64_t attached_bytes(struct attached *a)

@@ -9,7 +9,13 @@
 #include "queue.h"
 
 /* What a request may wait for. */
-enum direction { FOR_MESSAGE, FOR_ROOM, FOR_DISK, DIRECTIONS };
+enum direction {
+    FOR_MESSAGE,
+    FOR_CHOICE, /* for one of some messages, or to look at one */
+    FOR_ROOM,
+    FOR_DISK,
+    DIRECTIONS
+};
 
 struct parked;
 

@@ -12,20 +12,20 @@
 #include <unistd.h>
 
 #include "anyname.h"
+#include "attr.h"
 #include "msqids.h"
-#include "names.h"
+#include "node.h"
 #include "segment.h"
 #include "sys.h"
-#include "sysv.h"
 
 struct entry {
     uint64_t ino;
-    mode_t mode;
+    mode_t type;
     char *name;
 };
 
 struct dir {
-    fuse_ino_t ino;
+    struct view view;
     struct entry *entry;
     size_t count, room;
 };
@@ -35,10 +35,10 @@ static void clear(struct dir *d)
     for (size_t i = 0; i < d->count; i++)
         free(d->entry[i].name);
     free(d->entry);
-    *d = (struct dir){.ino = d->ino};
+    *d = (struct dir){.view = d->view};
 }
 
-static int add(struct dir *d, const char *name, uint64_t ino, mode_t mode)
+static int add(struct dir *d, const char *name, uint64_t ino, mode_t type)
 {
     if (d->count == d->room) {
         size_t room = d->room ? 2 * d->room : 64;
@@ -50,7 +50,7 @@ static int add(struct dir *d, const char *name, uint64_t ino, mode_t mode)
         d->room = room;
     }
     d->entry[d->count].ino = ino;
-    d->entry[d->count].mode = mode;
+    d->entry[d->count].type = type;
     d->entry[d->count].name = strdup(name);
     return d->entry[d->count].name ? (d->count++, 0) : -ENOMEM;
 }
@@ -70,7 +70,10 @@ static int add_queue(struct dir *d, const char *full, const char *name)
 
 static int add_posix(const char *name, void *arg)
 {
-    return strcmp(name, MQXI_SYSV_DIR) == 0 ? 0 : add_queue(arg, name, name);
+    const struct view root = {0};
+    struct view hides;
+
+    return view_enter(&root, name, &hides) == 0 ? 0 : add_queue(arg, name, name);
 }
 
 static int add_sysv(uint32_t index, void *arg)
@@ -86,17 +89,26 @@ static int add_sysv(uint32_t index, void *arg)
 
 static int fill(struct dir *d)
 {
+    const struct view root = {0}, help = {.shows = SHOWS_HELP}, sysv = {.shows = SHOWS_SYSV};
+    struct stat st;
     int r;
 
     clear(d);
-    r = add(d, ".", d->ino, S_IFDIR);
+    attr_directory(&d->view, &st);
+    r = add(d, ".", st.st_ino, S_IFDIR);
+    attr_directory(&root, &st);
     if (r == 0)
-        r = add(d, "..", FUSE_ROOT_ID, S_IFDIR);
-    if (r == 0 && d->ino == FUSE_ROOT_ID)
-        r = add(d, MQXI_SYSV_DIR, SYSV_INO, S_IFDIR);
-    if (r < 0)
-        return r;
-    return d->ino == SYSV_INO ? mqxi_msqid_list(add_sysv, d) : mqxi_segment_list(add_posix, d);
+        r = add(d, "..", st.st_ino, S_IFDIR);
+    if (r == 0 && view_same(&d->view, &root))
+        r = add(d, ".help", view_ino(&help), S_IFDIR);
+    if (r == 0 && view_same(&d->view, &root))
+        r = add(d, MQXI_SYSV_DIR, view_ino(&sysv), S_IFDIR);
+    attr_text(&st);
+    if (r == 0 && d->view.shows == SHOWS_HELP)
+        r = add(d, VIEW_TEXT, st.st_ino, S_IFREG);
+    if (r == 0 && d->view.shows == SHOWS_SYSV)
+        r = mqxi_msqid_list(add_sysv, d);
+    return r == 0 && d->view.shows == SHOWS_QUEUES ? mqxi_segment_list(add_posix, d) : r;
 }
 
 static struct dir *dir_of(const struct fuse_file_info *fi)
@@ -112,13 +124,14 @@ static void drop(struct dir *d)
 
 void dir_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct dir *d = is_directory(ino) ? calloc(1, sizeof(*d)) : NULL;
+    const struct view *view = node_view(ino);
+    struct dir *d = view ? calloc(1, sizeof(*d)) : NULL;
 
     if (!d) {
-        fuse_reply_err(request, is_directory(ino) ? ENOMEM : ENOTDIR);
+        fuse_reply_err(request, view ? ENOMEM : ENOTDIR);
         return;
     }
-    d->ino = ino;
+    d->view = *view;
     fi->fh = (uintptr_t)d;
     if (fuse_reply_open(request, fi) < 0) /* nobody will release it */
         drop(d);
@@ -138,7 +151,7 @@ void dir_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
         return;
     }
     for (size_t i = (size_t)offset; i < d->count; i++) {
-        struct stat st = {.st_ino = d->entry[i].ino, .st_mode = d->entry[i].mode};
+        struct stat st = {.st_ino = d->entry[i].ino, .st_mode = d->entry[i].type};
         size_t n = fuse_add_direntry(request, buffer + used, size - used, d->entry[i].name, &st,
                                      (off_t)i + 1);
 

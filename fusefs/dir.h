@@ -1,4 +1,4 @@
-/* The mount's two directories, read. */
+/* Directories, read. */
 #ifndef MQXFS_DIR_H
 #define MQXFS_DIR_H
 

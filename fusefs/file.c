@@ -3,63 +3,45 @@
  * continue it, and behind its last byte there is end of file.  Who then seeks
  * to offset 0 and reads gets the next one; so does who reads where a write
  * through the same descriptor has moved the offset to.
- *
- * What was taken is ours in state "taking" until its last byte was handed
- * over, that is until the kernel accepted our answer, and goes back otherwise:
- * at close, when the reader was interrupted, when mqxfs ends in whatever way.
- * Messages are read from a private copy: what lies in the segment may be
- * changed by its owner, or vanish.  The copy serves after the message was
- * consumed, too: shells read ahead and seek back.
+ * A stream (view.h) goes on with the next one instead of ending.
  */
 #include "file.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "disk.h"
 #include "durable.h"
 #include "engine.h"
+#include "form.h"
 #include "held.h"
 #include "parked.h"
+#include "record.h"
 #include "repair.h"
 #include "sysv.h"
 #include "thread.h"
 #include "wait.h"
 
-#define LOOK_MS 900u   /* how often to look for mqxd: at each tick */
-#define DEAD_MS 30000u /* without mqxd for so long, a writer to a sync queue gives up */
-#define DISK_MS 1000u  /* so long the disk may take before a signal ends the wait for it */
-
-enum state {
-    NOTHING,  /* no message yet */
-    HELD,     /* taken, not consumed */
-    CONSUMED, /* its copy is still there */
-};
-
 struct file {
-    struct attached *attached;
+    struct attached *attached; /* NULL: a text */
+    struct view view;
     struct remote *remote; /* once it was used by ioctl or polled; else NULL */
     int flags;             /* of open(2) */
     long type;             /* of a System V queue's messages; 0: any, and 1 for those written */
-    enum state state;
-    struct mqxi_taken taken; /* HELD */
-    uint8_t *copy;
-    uint32_t room; /* bytes at copy */
-    uint32_t len;
-    uint64_t base;                /* the offset at which the message begins */
+    struct record record;
+    uint64_t base;                /* the offset at which it begins */
+    uint64_t read;                /* ... and the last read ended, within it */
     struct file *next, *previous; /* all open files */
 };
 
 static struct file *files;
 
-struct file *file_open(struct attached *a, int flags, long type)
+static struct file *new_file(void)
 {
     struct file *f = calloc(1, sizeof(*f));
 
     if (!f)
         return NULL;
-    f->attached = a;
-    f->flags = flags;
-    f->type = type;
     f->next = files;
     if (files)
         files->previous = f;
@@ -67,37 +49,43 @@ struct file *file_open(struct attached *a, int flags, long type)
     return f;
 }
 
-static void give_back(struct file *f)
+struct file *file_open(struct attached *a, const struct view *view, int flags, long type)
 {
-    unsigned token = mqxi_op_enter();
+    struct file *f = new_file();
 
-    mqxi_take_abort(f->attached->queue, &f->taken);
-    mqxi_op_leave(token);
-    f->state = NOTHING;
-    parked_due(f->attached, FOR_MESSAGE);
+    if (!f)
+        return NULL;
+    f->attached = a;
+    f->view = *view;
+    f->flags = flags;
+    f->type = type;
+    return f;
 }
 
-static void consume(struct file *f)
+struct file *file_open_text(char *text)
 {
-    unsigned token = mqxi_op_enter();
+    struct file *f = new_file();
 
-    mqxi_take_commit(f->attached->queue, &f->taken);
-    mqxi_op_leave(token);
-    f->state = CONSUMED;
-    parked_due(f->attached, FOR_ROOM);
+    if (f)
+        record_text(&f->record, text);
+    return f;
+}
+
+bool file_is_text(const struct file *f)
+{
+    return !f->attached;
 }
 
 void file_close(struct file *f)
 {
-    if (f->state == HELD)
-        give_back(f);
+    record_drop(&f->record, f->attached);
     if (f->remote)
         remote_close(f->remote);
     *(f->previous ? &f->previous->next : &files) = f->next;
     if (f->next)
         f->next->previous = f->previous;
-    attached_put(f->attached);
-    free(f->copy);
+    if (f->attached)
+        attached_put(f->attached);
     free(f);
 }
 
@@ -110,13 +98,18 @@ void file_close_all(void)
 struct remote *file_remote(struct file *f)
 {
     if (!f->remote)
-        f->remote = remote_open(f->attached, f->flags);
+        f->remote = remote_open(f->attached, &f->view, f->flags);
     return f->remote;
 }
 
-bool file_is_read(const struct file *f)
+bool file_has_more(const struct file *f)
 {
-    return f->state != NOTHING;
+    const struct record *r = &f->record;
+
+    if (f->view.reads == READS_UNTIL_EMPTY)
+        return true;
+    return r->state == RECORD_HELD ||
+           (r->state == RECORD_SHOWN && (f->read < r->len || !view_is_stream(&f->view)));
 }
 
 bool file_is_remote(const struct file *f)
@@ -129,100 +122,84 @@ struct attached *file_attached(const struct file *f)
     return f->attached;
 }
 
-static int make_copy(struct file *f)
+/* Does the offset mean a byte of the message that we have, or its end? */
+static bool is_within(const struct file *f, uint64_t offset)
 {
-    if (f->taken.len > f->room) {
-        free(f->copy);
-        f->copy = malloc(f->taken.len);
-        f->room = f->copy ? f->taken.len : 0;
-        if (!f->copy)
-            return -ENOMEM;
-    }
-    f->len = f->taken.len;
-    if (f->len > 0)
-        memcpy(f->copy, f->taken.data, f->len);
-    return atomic_load(&f->attached->queue->dead) ? -EIO : 0;
-}
-
-static int take(struct file *f)
-{
-    struct mqxi_queue *q = f->attached->queue;
-    struct mqxi_choice choice = mqxi_choice_of(f->type, UINT32_MAX);
-
-    if (!is_sysv(f->attached))
-        return mqxi_take(q, &f->taken);
-    return mqxi_held_removed(q) ? -EIDRM : mqxi_take_chosen(q, &choice, &f->taken);
-}
-
-/* Hold the next message.  -EAGAIN: there is none. */
-static int take_next(struct file *f)
-{
-    struct mqxi_queue *q = f->attached->queue;
-    unsigned token = mqxi_op_enter();
-    int r = take(f);
-
-    f->state = NOTHING;
-    if (r == 0) {
-        r = make_copy(f);
-        if (r == 0)
-            f->state = HELD;
-        else
-            mqxi_take_abort(q, &f->taken);
-    }
-    mqxi_op_leave(token);
-    return r;
+    return offset >= f->base && offset <= f->base + f->record.len;
 }
 
 /* Does a read at this offset want another message than the one we have? */
 static bool wants_next(const struct file *f, uint64_t offset)
 {
-    if (f->state == CONSUMED)
-        return offset == 0 || offset < f->base || offset > f->base + f->len;
-    return f->state == NOTHING;
+    if (f->record.state != RECORD_SHOWN)
+        return f->record.state == RECORD_NONE;
+    if (view_is_stream(&f->view))
+        return !is_within(f, offset) || offset == f->base + f->record.len;
+    return !file_is_text(f) && (offset == 0 || !is_within(f, offset));
 }
 
 /* Answer a read with what is held or was consumed. */
 static void hand_over(struct file *f, struct parked *p)
 {
+    struct record *r = &f->record;
     uint64_t offset = (uint64_t)p->offset;
     size_t at, n = 0;
-    int r;
 
-    if (offset == 0)
-        f->base = 0;       /* from the start, wherever that was before */
-    at = offset - f->base; /* huge where before the start: nothing is there */
-    if (at < f->len)
-        n = p->size < f->len - at ? p->size : f->len - at;
-    r = fuse_reply_buf(p->request, n ? (const char *)f->copy + at : NULL, n);
-    if (f->state != HELD)
+    if (offset == 0 && !view_is_stream(&f->view))
+        f->base = 0; /* from the start, wherever that was before */
+    if (view_is_stream(&f->view) && !is_within(f, offset))
+        f->base = offset - f->read; /* a write through the descriptor, or a seek, has moved it */
+    at = offset - f->base;          /* huge where before the start: nothing is there */
+    if (at < r->len)
+        n = p->size < r->len - at ? p->size : r->len - at;
+    if (fuse_reply_buf(p->request, n ? (const char *)r->bytes + at : NULL, n) < 0) {
+        record_give_back(r, f->attached); /* nobody got it: the request was aborted */
         return;
-    if (r < 0) /* nobody got it: the request was aborted */
-        give_back(f);
-    else if (at + n == f->len)
-        consume(f);
+    }
+    f->read = at + n;
+    if (f->read == r->len)
+        record_consume(r, f->attached);
+}
+
+/* Have the next message.  -EAGAIN: there is none. */
+static int next_record(struct file *f)
+{
+    int r = record_next(&f->record, f->attached, &f->view, f->type);
+
+    /* In a stream, a message of no bytes would be its end. */
+    while (r == 0 && f->record.len == 0 && view_is_stream(&f->view)) {
+        record_consume(&f->record, f->attached);
+        r = record_next(&f->record, f->attached, &f->view, f->type);
+    }
+    return r;
 }
 
 static bool attempt_read(struct parked *p)
 {
     struct file *f = p->file;
+    int r;
 
-    if (wants_next(f, (uint64_t)p->offset)) {
-        int r = take_next(f);
-
-        if (r == -EAGAIN)
-            return false;
-        if (r < 0) {
-            fuse_reply_err(p->request, -r);
-            return true;
-        }
-        f->base = (uint64_t)p->offset;
+    if (!wants_next(f, (uint64_t)p->offset)) { /* another thread's read has brought it */
+        hand_over(f, p);
+        return true;
     }
-    hand_over(f, p);
+    r = next_record(f);
+    if (r == -EAGAIN)
+        return false;
+    f->base = (uint64_t)p->offset;
+    f->read = 0;
+    if (r < 0)
+        fuse_reply_err(p->request, -r);
+    else
+        hand_over(f, p);
     return true;
 }
 
 static bool attempt_write(struct parked *p)
 {
+    const struct fuse_ctx *caller = fuse_req_ctx(p->request);
+    /* The kernel names a thread; /proc would know its process, at a price. */
+    const struct mqxi_sender from = {(uint32_t)caller->pid, caller->uid};
     struct mqxi_queue *q = p->attached->queue;
     unsigned token = mqxi_op_enter();
     uint32_t slot = 0;
@@ -230,7 +207,7 @@ static bool attempt_write(struct parked *p)
     int64_t type = !is_sysv(p->attached) ? 0 : p->file->type ? p->file->type : 1;
     int r = is_sysv(p->attached) && mqxi_held_removed(q)
                 ? -EIDRM
-                : mqxi_put(q, p->data, p->len, 0, type, &slot, &key);
+                : mqxi_put_from(q, &from, p->data, p->len, p->prio, type, &slot, &key);
     bool sync = r == 0 && atomic_load(&q->header->durable) == MQXI_DURABLE_SYNC;
 
     mqxi_op_leave(token);
@@ -242,9 +219,9 @@ static bool attempt_write(struct parked *p)
     }
     parked_due(p->attached, FOR_MESSAGE);
     if (sync)
-        file_wait_for_disk(p, slot, key);
+        disk_wait(p, slot, key);
     else
-        fuse_reply_write(p->request, p->len);
+        fuse_reply_write(p->request, p->written);
     return true;
 }
 
@@ -272,62 +249,6 @@ static struct parked *keep(const struct parked *p)
     }
     memcpy(kept->data, p->data, p->len);
     return kept;
-}
-
-/* As mqxi_durable_wait, which blocks: about every second look whether there still is an mqxd, and
- * give up when there was none for long. */
-static bool attempt_disk(struct parked *p)
-{
-    const struct mqxi_queue *q = p->attached->queue;
-    uint64_t now = now_ms();
-    bool settled = mqxi_durable_settled(q, p->slot, p->key);
-    bool failed = atomic_load(&q->dead) || (!settled && mqxi_durable_refused(q)) ||
-                  (!settled && p->interrupted && now - p->began_ms > DISK_MS);
-
-    if (!failed && !settled) {
-        if (now - p->looked_ms < LOOK_MS)
-            return false;
-        p->looked_ms = now;
-        if (mqxi_mqxd_alive(q->uid))
-            p->alive_ms = now;
-        failed = now - p->alive_ms > DEAD_MS;
-        mqxi_durable_rescan(q->uid); /* a new mqxd hears of the queue here */
-        if (!failed)
-            return false;
-    }
-    if (failed) {
-        mqxi_durable_rescan(q->uid); /* for the next message: perhaps it can be mirrored by then */
-        fuse_reply_err(p->request, EIO);
-    } else if (p->control) {
-        fuse_reply_ioctl(p->request, 0, NULL, 0);
-    } else {
-        fuse_reply_write(p->request, p->len);
-    }
-    return true;
-}
-
-void file_wait_for_disk(const struct parked *writer, uint32_t slot, uint64_t key)
-{
-    uint32_t seen = mqxi_event_read(attached_event(writer->attached, FOR_DISK));
-    struct parked p = *writer, *kept;
-
-    p.direction = FOR_DISK;
-    p.attempt = attempt_disk;
-    p.discard = discard;
-    p.data = NULL;
-    p.slot = slot;
-    p.key = key;
-    p.looked_ms = p.alive_ms = p.began_ms = now_ms();
-    p.interrupted = fuse_req_interrupted(p.request);
-    if (attempt_disk(&p))
-        return;
-    kept = malloc(sizeof(*kept));
-    if (!kept) {
-        fuse_reply_err(p.request, EIO); /* sent, but not known to be on disk */
-        return;
-    }
-    *kept = p;
-    parked_add(kept, seen); /* its interrupt function replaces the writer's */
 }
 
 /* Dead processes may hold what it wants. */
@@ -363,6 +284,8 @@ static void try_or_park(struct parked *p, bool block)
     kept = block ? keep(p) : NULL;
     if (kept)
         parked_add(kept, seen);
+    else if (!block && p->ends)
+        fuse_reply_buf(p->request, NULL, 0);
     else
         fuse_reply_err(p->request, block ? ENOMEM : EAGAIN);
 }
@@ -370,18 +293,32 @@ static void try_or_park(struct parked *p, bool block)
 void file_read(struct file *f, fuse_req_t request, size_t size, off_t offset, bool block)
 {
     struct parked p = {.attached = f->attached,
-                       .direction = FOR_MESSAGE,
+                       .direction = record_is_choice(&f->view) ? FOR_CHOICE : FOR_MESSAGE,
                        .request = request,
                        .attempt = attempt_read,
                        .discard = discard,
                        .file = f,
                        .offset = offset,
-                       .size = size};
+                       .size = size,
+                       .ends = f->view.reads == READS_UNTIL_EMPTY};
 
     if (wants_next(f, (uint64_t)offset))
-        try_or_park(&p, block);
+        try_or_park(&p, block && f->view.reads != READS_AT_ONCE && !p.ends);
     else
         hand_over(f, &p);
+}
+
+/* The message in what was written, in p, whose data is then to be freed. */
+static int read_form(struct parked *p, const struct view *v, const void *data, size_t size)
+{
+    struct form_message m = {.prio = p->prio};
+    int r = form_read(v->form, data, size, &m);
+
+    p->data = r < 0 || m.none ? NULL : m.text.bytes;
+    p->len = m.text.len;
+    p->prio = m.prio;
+    p->written = m.used;
+    return r;
 }
 
 void file_write(struct file *f, fuse_req_t request, const void *data, size_t size, size_t largest,
@@ -393,13 +330,26 @@ void file_write(struct file *f, fuse_req_t request, const void *data, size_t siz
                        .attempt = attempt_write,
                        .discard = discard,
                        .file = f,
+                       .prio = f->view.prio ? f->view.prio - 1u : 0,
                        .data = (void *)(uintptr_t)data, /* read only; keep copies it */
-                       .len = (uint32_t)size};
+                       .len = (uint32_t)size,
+                       .written = size};
+    bool form = view_has_form(&f->view);
+    int r = file_is_text(f) ? -EBADF : form ? read_form(&p, &f->view, data, size) : 0;
 
-    if (size > largest || size > f->attached->queue->layout.msgsize)
-        fuse_reply_err(request, EMSGSIZE);
-    else if (f->type < 0) /* that is for reading */
-        fuse_reply_err(request, EINVAL);
+    /* The kernel splits what is larger.  An object that is whole is. */
+    if (size > largest && (f->view.form != FORM_JSON || r < 0))
+        r = -EMSGSIZE;
+    if (r == 0 && p.len > f->attached->queue->layout.msgsize)
+        r = -EMSGSIZE;
+    if (r == 0 && f->type < 0) /* that is for reading */
+        r = -EINVAL;
+    if (r < 0)
+        fuse_reply_err(request, -r);
+    else if (!p.data)
+        fuse_reply_write(request, p.written);
     else
-        try_or_park(&p, block);
+        try_or_park(&p, block && f->view.reads != READS_AT_ONCE);
+    if (form)
+        free(p.data);
 }

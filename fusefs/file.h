@@ -5,14 +5,17 @@
 #include "attached.h"
 #include "mqxfs.h"
 #include "remote.h"
+#include "views.h"
 
 struct file;
-struct parked;
 
 /* Open the queue: takes over the caller's reference, and lets go of it at close.  NULL: no
  * memory, and the reference stays the caller's.  flags: of open(2); type: of messages, where its
  * name says one (sysv.h). */
-struct file *file_open(struct attached *a, int flags, long type);
+struct file *file_open(struct attached *a, const struct view *view, int flags, long type);
+/* A file that only shows this text, which is freed with it.  NULL: no memory. */
+struct file *file_open_text(char *text);
+bool file_is_text(const struct file *f);
 /* A message that was not read to its end goes back. */
 void file_close(struct file *f);
 /* The same for all open files: mqxfs ends. */
@@ -23,11 +26,8 @@ void file_read(struct file *f, fuse_req_t request, size_t size, off_t offset, bo
 void file_write(struct file *f, fuse_req_t request, const void *data, size_t size, size_t largest,
                 bool block);
 
-/* Was a message read from it, so that there is its rest, or its end, to be read? */
-bool file_is_read(const struct file *f);
-
-/* The message of a sync queue is sent; its writer's request is answered when it is on disk. */
-void file_wait_for_disk(const struct parked *writer, uint32_t slot, uint64_t key);
+/* Is there something to be read whatever is in the queue: a message's rest, or the end? */
+bool file_has_more(const struct file *f);
 
 /* Its other use; NULL: no memory. */
 struct remote *file_remote(struct file *f);

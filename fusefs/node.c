@@ -3,6 +3,9 @@
  * the same st_ino: the kernel holds a lock of its inode, one a node, for as
  * long as a write waits for its answer.  With a shared node one blocked
  * writer would stop all others, unkillably.
+ *
+ * A directory has the same node at each LOOKUP: it may be somebody's working
+ * directory, whose path would be gone with another node.
  */
 #include "node.h"
 
@@ -14,24 +17,49 @@
 #include "anyname.h"
 #include "held.h"
 
-static struct node *nodes;
+static struct node *nodes, *directories;
 
-struct node *node_new(const char *name, uint64_t ino)
+static struct node **list_of(const struct node *n)
+{
+    return n->kind == NODE_DIRECTORY ? &directories : &nodes;
+}
+
+struct node *node_new(enum node_kind kind, const struct view *view, const char *name, uint64_t ino)
 {
     size_t len = strlen(name) + 1;
     struct node *n = malloc(sizeof(*n) + len);
 
     if (!n)
         return NULL;
+    n->kind = kind;
+    n->view = *view;
     n->lookups = 1;
     n->ino = ino;
     memcpy(n->name, name, len);
     n->previous = NULL;
-    n->next = nodes;
-    if (nodes)
-        nodes->previous = n;
-    nodes = n;
+    n->next = *list_of(n);
+    if (n->next)
+        n->next->previous = n;
+    *list_of(n) = n;
     return n;
+}
+
+struct node *node_directory(const struct view *view)
+{
+    for (struct node *n = directories; n; n = n->next)
+        if (view_same(&n->view, view)) {
+            n->lookups++;
+            return n;
+        }
+    return node_new(NODE_DIRECTORY, view, "", view_ino(view));
+}
+
+const struct view *node_view(fuse_ino_t number)
+{
+    static const struct view root;
+    const struct node *n = number == FUSE_ROOT_ID ? NULL : node_of(number);
+
+    return !n ? &root : n->kind == NODE_DIRECTORY ? &n->view : NULL;
 }
 
 void node_forget(struct node *n, uint64_t lookups)
@@ -39,7 +67,7 @@ void node_forget(struct node *n, uint64_t lookups)
     n->lookups -= lookups < n->lookups ? lookups : n->lookups;
     if (n->lookups > 0)
         return;
-    *(n->previous ? &n->previous->next : &nodes) = n->next;
+    *(n->previous ? &n->previous->next : list_of(n)) = n->next;
     if (n->next)
         n->next->previous = n->previous;
     free(n);
@@ -49,6 +77,8 @@ void node_forget_all(void)
 {
     while (nodes)
         node_forget(nodes, nodes->lookups);
+    while (directories)
+        node_forget(directories, directories->lookups);
 }
 
 int node_look_up(const char *name, struct mqxi_stat *file, struct attached **a)

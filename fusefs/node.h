@@ -7,8 +7,13 @@
 #include "attached.h"
 #include "mqxfs.h"
 #include "sys.h"
+#include "views.h"
+
+enum node_kind { NODE_QUEUE, NODE_DIRECTORY, NODE_TEXT };
 
 struct node {
+    enum node_kind kind;
+    struct view view; /* a directory's own, or that of the directory it was looked up in */
     uint64_t lookups; /* the kernel's references */
     uint64_t ino;     /* of the segment: which queue the name meant */
     struct node *next, *previous;
@@ -17,7 +22,9 @@ struct node {
 
 /* A new node with one reference; its number is unlike that of any other that lives.  NULL: no
  * memory. */
-struct node *node_new(const char *name, uint64_t ino);
+struct node *node_new(enum node_kind kind, const struct view *view, const char *name, uint64_t ino);
+/* The directory's node, with one reference more. */
+struct node *node_directory(const struct view *view);
 void node_forget(struct node *n, uint64_t lookups);
 /* The session is over: the kernel does not say so of each. */
 void node_forget_all(void);
@@ -26,6 +33,9 @@ static inline fuse_ino_t node_number(const struct node *n)
 {
     return (fuse_ino_t)(uintptr_t)n;
 }
+
+/* The directory's view; NULL: it is none. */
+const struct view *node_view(fuse_ino_t number);
 
 /* number: not FUSE_ROOT_ID. */
 static inline struct node *node_of(fuse_ino_t number)

@@ -1,15 +1,15 @@
 /*
- * What the kernel asks: names, attributes, creation and removal.  Who may do
- * what is decided by the kernel (mount option default_permissions) from the
- * owner, group and mode that are reported here.
+ * What the kernel asks: names, creation and removal, messages.  Who may do what
+ * is decided by the kernel (mount option default_permissions) from the owner,
+ * group and mode that are reported (attr.c).
  */
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "attr.h"
 #include "conf.h"
 #include "dir.h"
 #include "durable.h"
@@ -20,8 +20,10 @@
 #include "polled.h"
 #include "registered.h"
 #include "segment.h"
+#include "status.h"
 #include "sysv.h"
 #include "thread.h"
+#include "xattr.h"
 
 /* The kernel splits writes that need more pages than max_write has; a buffer that begins within
  * a page needs one more. */
@@ -39,195 +41,87 @@ static void init(void *unused, struct fuse_conn_info *c)
                            FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_WRITEBACK_CACHE);
 }
 
-/* --- attributes ---------------------------------------------------------------------------------
- */
-
-static struct timespec time_of(uint64_t ns)
-{
-    return (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-}
-
-static void root_attr(struct stat *st)
-{
-    char path[PATH_MAX];
-    struct stat real;
-
-    *st = (struct stat){.st_ino = FUSE_ROOT_ID, .st_mode = S_IFDIR | 01777, .st_nlink = 3};
-    st->st_uid = geteuid();
-    st->st_gid = getegid();
-    if (mqxi_path(MQXI_QUEUES, "", path) == 0 && stat(path, &real) == 0) {
-        st->st_atim = real.st_atim;
-        st->st_mtim = real.st_mtim;
-        st->st_ctim = real.st_ctim;
-    }
-}
-
-/* a: NULL where the segment is damaged: there is a file that nobody can open. */
-static void queue_attr(const struct mqxi_stat *file, struct attached *a, struct stat *st)
-{
-    struct mqxi_header *h = a ? a->queue->header : NULL;
-
-    *st = (struct stat){.st_ino = file->ino,
-                        .st_mode = S_IFREG,
-                        .st_nlink = file->size,
-                        .st_uid = file->uid,
-                        .st_gid = file->gid,
-                        .st_blksize = MQXI_PAGE};
-    if (!h)
-        return;
-    st->st_mode |= atomic_load_explicit(&h->mode, memory_order_relaxed) & 07777;
-    st->st_size = (off_t)attached_bytes(a);
-    st->st_blocks = (st->st_size + 511) / 512;
-    st->st_atim = time_of(atomic_load_explicit(&h->last_recv_ns, memory_order_relaxed));
-    st->st_mtim = time_of(atomic_load_explicit(&h->last_send_ns, memory_order_relaxed));
-    st->st_ctim = time_of(h->created_ns);
-    if (is_sysv(a))
-        sysv_attr(a, st);
-}
-
-/* Fill in a node's attributes: 0, -ESTALE, ... */
-static int attr_of(fuse_ino_t ino, struct stat *st)
-{
-    struct mqxi_stat file;
-    struct attached *a;
-    int r;
-
-    if (is_directory(ino)) {
-        ino == FUSE_ROOT_ID ? root_attr(st) : sysv_directory_attr(st);
-        return 0;
-    }
-    r = node_resolve(node_of(ino), &file, &a);
-    if (r < 0)
-        return r;
-    queue_attr(&file, a, st);
-    if (a)
-        attached_put(a);
-    return 0;
-}
-
-static void op_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    struct stat st;
-    int r = attr_of(ino, &st);
-
-    (void)fi;
-    if (r < 0)
-        fuse_reply_err(request, -r);
-    else
-        fuse_reply_attr(request, &st, 0);
-}
-
-static int set_mode(struct attached *a, mode_t mode)
-{
-    struct mqxi_header *h = a->queue->header;
-
-    if (atomic_load(&a->queue->dead))
-        return -EIO;
-    if (is_sysv(a))
-        sysv_set_mode(a, mode);
-    else
-        atomic_store(&h->mode, mode & 07777);
-    if (atomic_load(&h->durable) != MQXI_DURABLE_OFF)
-        mqxi_durable_rescan(a->queue->uid);
-    return 0;
-}
-
-/* Owner and group are those of the segment, by which its user's processes find each other: they
- * stay.  A queue is neither truncated nor extended; size 0 comes from `>` and changes nothing. */
-static int may_set(const struct mqxi_stat *file, const struct stat *want, int which)
-{
-    if ((which & FUSE_SET_ATTR_UID && want->st_uid != file->uid) ||
-        (which & FUSE_SET_ATTR_GID && want->st_gid != file->gid))
-        return -EPERM;
-    if (which & FUSE_SET_ATTR_SIZE && want->st_size != 0)
-        return -EINVAL;
-    /* Times are those of the messages; touch (now) is welcome, and has no effect. */
-    if ((which & FUSE_SET_ATTR_ATIME && !(which & FUSE_SET_ATTR_ATIME_NOW)) ||
-        (which & FUSE_SET_ATTR_MTIME && !(which & FUSE_SET_ATTR_MTIME_NOW)))
-        return -EPERM;
-    return 0;
-}
-
-static void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat *want, int which,
-                       struct fuse_file_info *fi)
-{
-    struct mqxi_stat file;
-    struct attached *a = NULL;
-    struct stat st;
-    int r = is_directory(ino) ? -EPERM : node_resolve(node_of(ino), &file, &a);
-
-    (void)fi;
-    if (r == 0)
-        r = may_set(&file, want, which);
-    if (r == 0 && which & FUSE_SET_ATTR_MODE)
-        r = a ? set_mode(a, want->st_mode) : -EBADMSG;
-    if (r == 0)
-        queue_attr(&file, a, &st);
-    if (a)
-        attached_put(a);
-    if (r < 0)
-        fuse_reply_err(request, -r);
-    else
-        fuse_reply_attr(request, &st, 0);
-}
-
-static void op_statfs(fuse_req_t request, fuse_ino_t ino)
-{
-    struct statvfs fs;
-
-    (void)ino;
-    if (statvfs(mqxi_dir(), &fs) < 0)
-        fuse_reply_err(request, errno);
-    else
-        fuse_reply_statfs(request, &fs);
-}
-
 /* --- names --------------------------------------------------------------------------------------
  */
 
-static int make_entry(const char *name, const struct mqxi_stat *file, struct attached *a,
-                      struct fuse_entry_param *out)
+static int make_entry(const struct view *view, const char *name, const struct mqxi_stat *file,
+                      struct attached *a, struct fuse_entry_param *out)
 {
-    struct node *n = node_new(name, file->ino);
+    struct node *n = node_new(NODE_QUEUE, view, name, file->ino);
 
     if (!n)
         return -ENOMEM;
     /* Valid for no time at all: the next use of the name asks again, and gets a node of its own. */
     *out = (struct fuse_entry_param){.ino = node_number(n)};
-    queue_attr(file, a, &out->attr);
+    attr_queue(file, view, a, &out->attr);
     return 0;
 }
 
-/* What a name in a directory means: a queue's own name, in full.  buffer: NAME_MAX + 1 bytes. */
-static int full_name(fuse_ino_t parent, const char *entry, char *buffer, const char **name)
+static int look_up_directory(const struct view *view, struct fuse_entry_param *out)
 {
-    *name = parent == FUSE_ROOT_ID ? entry : buffer;
-    return parent == FUSE_ROOT_ID ? 0
-           : parent == SYSV_INO   ? sysv_full_name(entry, buffer)
-                                  : -ENOTDIR;
+    struct node *n = node_directory(view);
+
+    if (!n)
+        return -ENOMEM;
+    *out = (struct fuse_entry_param){.ino = node_number(n)};
+    attr_directory(view, &out->attr);
+    return 0;
 }
 
-static void op_lookup(fuse_req_t request, fuse_ino_t parent, const char *entry_name)
+static int look_up_text(const struct view *in, const char *name, struct fuse_entry_param *out)
 {
-    struct fuse_entry_param entry = {.ino = SYSV_INO};
-    char buffer[NAME_MAX + 1];
+    struct node *n;
+
+    if (strcmp(name, VIEW_TEXT) != 0)
+        return -ENOENT;
+    n = node_new(NODE_TEXT, in, name, 0);
+    if (!n)
+        return -ENOMEM;
+    *out = (struct fuse_entry_param){.ino = node_number(n)};
+    attr_text(&out->attr);
+    return 0;
+}
+
+static int look_up_queue(const struct view *in, const char *name, struct fuse_entry_param *out)
+{
     struct mqxi_stat file;
     struct attached *a;
-    const char *name;
-    int r = full_name(parent, entry_name, buffer, &name);
+    int r = node_look_up(name, &file, &a);
 
-    if (parent == FUSE_ROOT_ID && strcmp(name, MQXI_SYSV_DIR) == 0) {
-        sysv_directory_attr(&entry.attr);
-        fuse_reply_entry(request, &entry); /* no node, whether the kernel has it or not */
-        return;
+    if (r < 0)
+        return r;
+    r = make_entry(in, name, &file, a, out);
+    if (a)
+        attached_put(a);
+    return r;
+}
+
+static int look_up(const struct view *in, const char *name, struct fuse_entry_param *out)
+{
+    char full[NAME_MAX + 1];
+    struct view inner;
+
+    if (!in)
+        return -ENOTDIR;
+    if (view_enter(in, name, &inner) == 0)
+        return look_up_directory(&inner, out);
+    switch (in->shows) {
+    case SHOWS_QUEUES:
+        return look_up_queue(in, name, out);
+    case SHOWS_SYSV:
+        return sysv_full_name(name, full) < 0 ? -ENOENT : look_up_queue(in, full, out);
+    case SHOWS_HELP:
+        return look_up_text(in, name, out);
+    default:
+        return -ENOENT;
     }
-    if (r == 0)
-        r = node_look_up(name, &file, &a);
-    if (r == 0) {
-        r = make_entry(name, &file, a, &entry);
-        if (a)
-            attached_put(a);
-    }
+}
+
+static void op_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
+{
+    struct fuse_entry_param entry;
+    int r = look_up(node_view(parent), name, &entry);
+
     if (r < 0)
         fuse_reply_err(request, -r);
     else if (fuse_reply_entry(request, &entry) < 0) /* the kernel does not have it */
@@ -236,7 +130,7 @@ static void op_lookup(fuse_req_t request, fuse_ino_t parent, const char *entry_n
 
 static void op_forget(fuse_req_t request, fuse_ino_t ino, uint64_t lookups)
 {
-    if (!is_directory(ino))
+    if (ino != FUSE_ROOT_ID)
         node_forget(node_of(ino), lookups);
     fuse_reply_none(request);
 }
@@ -244,7 +138,7 @@ static void op_forget(fuse_req_t request, fuse_ino_t ino, uint64_t lookups)
 static void op_forget_multi(fuse_req_t request, size_t count, struct fuse_forget_data *forgets)
 {
     for (size_t i = 0; i < count; i++)
-        if (!is_directory(forgets[i].ino))
+        if (forgets[i].ino != FUSE_ROOT_ID)
             node_forget(node_of(forgets[i].ino), forgets[i].nlookup);
     fuse_reply_none(request);
 }
@@ -265,15 +159,17 @@ static int remove_posix(const char *name, uid_t caller)
     return r;
 }
 
-static void op_unlink(fuse_req_t request, fuse_ino_t parent, const char *entry_name)
+static void op_unlink(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
+    const struct view *in = node_view(parent);
     uid_t caller = fuse_req_ctx(request)->uid;
-    char buffer[NAME_MAX + 1];
-    const char *name;
-    int r = full_name(parent, entry_name, buffer, &name);
+    char full[NAME_MAX + 1];
+    int r = -EPERM; /* views are for the messages; a queue has one name that it can lose */
 
-    if (r == 0)
-        r = name == buffer ? sysv_remove(name, caller) : remove_posix(name, caller);
+    if (parent == FUSE_ROOT_ID)
+        r = remove_posix(name, caller);
+    else if (in && in->shows == SHOWS_SYSV)
+        r = sysv_full_name(name, full) < 0 ? -ENOENT : sysv_remove(full, caller);
     fuse_reply_err(request, -r);
 }
 
@@ -286,14 +182,15 @@ static int check_durable(uint32_t durable, uid_t uid)
     return durable == MQXI_DURABLE_SYNC && !mqxi_mqxd_alive(uid) ? -ESRCH : 0;
 }
 
-static int open_attached(struct attached *a, const char *name, struct fuse_file_info *fi)
+static int open_attached(struct attached *a, const struct view *view, const char *name,
+                         struct fuse_file_info *fi)
 {
     struct file *f;
     int r = check_durable(atomic_load(&a->queue->header->durable), a->queue->uid);
 
     if (r < 0)
         return r;
-    f = file_open(a, fi->flags, sysv_type(name));
+    f = file_open(a, view, fi->flags, sysv_type(name));
     if (!f)
         return -ENOMEM;
     fi->fh = (uintptr_t)f;
@@ -309,23 +206,51 @@ static struct file *file_of(const struct fuse_file_info *fi)
     return (struct file *)(uintptr_t)fi->fh;
 }
 
-static void op_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+static int open_text(char *text, struct fuse_file_info *fi)
+{
+    struct file *f = text ? file_open_text(text) : NULL;
+
+    if (!f) {
+        free(text);
+        return -ENOMEM;
+    }
+    fi->fh = (uintptr_t)f;
+    fi->direct_io = 1;
+    fi->noflush = 1;
+    return 0;
+}
+
+static int open_queue(const struct node *n, struct fuse_file_info *fi)
 {
     struct mqxi_stat file;
-    struct attached *a = NULL;
-    int r = is_directory(ino) ? -EISDIR : node_resolve(node_of(ino), &file, &a);
+    struct attached *a;
+    int r = node_resolve(n, &file, &a);
 
-    if (r == 0 && !a)
-        r = -EBADMSG;
-    if (r == 0)
-        r = open_attached(a, node_of(ino)->name, fi);
-    if (r < 0) {
-        if (a)
-            attached_put(a);
+    if (r < 0)
+        return r;
+    if (!a)
+        return -EBADMSG;
+    if (view_is_read_only(&n->view) && (fi->flags & O_ACCMODE) != O_RDONLY)
+        r = -EROFS;
+    else if (n->view.form == FORM_STATUS)
+        r = open_text(status_text(a), fi);
+    else
+        r = open_attached(a, &n->view, n->name, fi);
+    if (r < 0 || n->view.form == FORM_STATUS)
+        attached_put(a);
+    return r;
+}
+
+static void op_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    int r = node_view(ino)                    ? -EISDIR
+            : node_of(ino)->kind == NODE_TEXT ? open_text(views_help(), fi)
+                                              : open_queue(node_of(ino), fi);
+
+    if (r < 0)
         fuse_reply_err(request, -r);
-    } else if (fuse_reply_open(request, fi) < 0) { /* interrupted: nobody will release it */
+    else if (fuse_reply_open(request, fi) < 0) /* interrupted: nobody will release it */
         file_close(file_of(fi));
-    }
 }
 
 static int create_queue(const char *name, mode_t mode, const struct fuse_ctx *caller)
@@ -383,16 +308,20 @@ static void op_create(fuse_req_t request, fuse_ino_t parent, const char *name, m
                       struct fuse_file_info *fi)
 {
     struct fuse_entry_param entry = {0};
+    const struct view *in = node_view(parent);
     struct attached *a = NULL;
     struct mqxi_stat file;
-    int r = -EPERM; /* there, msgget makes them */
+    int r = !in                         ? -ENOTDIR
+            : in->shows != SHOWS_QUEUES ? -EPERM
+            : view_is_read_only(in)     ? -EROFS
+                                        : 0;
 
-    if (parent == FUSE_ROOT_ID)
+    if (r == 0)
         r = create_anew(name, mode, fi->flags & O_EXCL, fuse_req_ctx(request), &file, &a);
     if (r == 0)
-        r = make_entry(name, &file, a, &entry);
+        r = make_entry(in, name, &file, a, &entry);
     if (r == 0)
-        r = open_attached(a, name, fi);
+        r = open_attached(a, in, name, fi);
     if (r == 0 && fuse_reply_create(request, &entry, fi) == 0)
         return;
     if (entry.ino)
@@ -422,7 +351,7 @@ static void op_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offse
     (void)ino;
     /* Reads into the page cache (sendfile, splice, mmap) come without the lock owner that read(2)
      * always has.  They guess sizes and read ahead: refused, and their callers use read(2). */
-    if (fi->lock_owner == 0)
+    if (fi->lock_owner == 0 && !file_is_text(file_of(fi)))
         fuse_reply_err(request, EINVAL);
     else
         file_read(file_of(fi), request, size, offset, !(fi->flags & O_NONBLOCK));
@@ -444,8 +373,8 @@ static void op_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned command, void 
                      struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
                      size_t out_size)
 {
-    bool ours = !(flags & FUSE_IOCTL_DIR) && !is_directory(ino) && _IOC_TYPE(command) == 'q' &&
-                !is_sysv(file_attached(file_of(fi)));
+    bool ours = !(flags & FUSE_IOCTL_DIR) && !node_view(ino) && _IOC_TYPE(command) == 'q' &&
+                view_same(&node_of(ino)->view, node_view(FUSE_ROOT_ID));
     struct remote *r = ours ? file_remote(file_of(fi)) : NULL;
 
     (void)unused;
@@ -458,15 +387,19 @@ static void op_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned command, void 
 static void op_poll(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi,
                     struct fuse_pollhandle *handle)
 {
-    struct remote *r = file_remote(file_of(fi));
+    bool text = file_is_text(file_of(fi));
+    struct remote *r = text ? NULL : file_remote(file_of(fi));
 
     (void)ino;
     if (r) {
-        polled_ask(r, request, handle, file_is_read(file_of(fi)) ? POLLIN | POLLRDNORM : 0);
+        polled_ask(r, request, handle, file_has_more(file_of(fi)) ? POLLIN | POLLRDNORM : 0);
         return;
     }
     fuse_pollhandle_destroy(handle);
-    fuse_reply_err(request, ENOMEM);
+    if (text)
+        fuse_reply_poll(request, POLLIN | POLLRDNORM);
+    else
+        fuse_reply_err(request, ENOMEM);
 }
 
 static void op_flush(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -532,9 +465,13 @@ const struct fuse_lowlevel_ops mqxfs_ops = {
     .lookup = op_lookup,
     .forget = op_forget,
     .forget_multi = op_forget_multi,
-    .getattr = op_getattr,
-    .setattr = op_setattr,
-    .statfs = op_statfs,
+    .getattr = attr_get,
+    .setattr = attr_set,
+    .statfs = attr_statfs,
+    .getxattr = xattr_get,
+    .listxattr = xattr_list,
+    .setxattr = xattr_set,
+    .removexattr = xattr_remove,
     .opendir = dir_open,
     .readdir = dir_read,
     .releasedir = dir_release,

@@ -1,9 +1,9 @@
 /*
  * Lists of waiting requests, one a queue and direction, first come first
- * served.  All in a list wait for the same thing, so serving stops at the
- * first that must wait on: a thousand blocked readers cost nothing while one
- * message is delivered.  But FOR_DISK each waits for his own message, and on a
- * System V queue for his type, or for room for as much as he has.
+ * served.  All in a list wait for the same thing, so serving stops at the first
+ * that must wait on: a thousand blocked readers cost nothing while one message
+ * is delivered.  But FOR_DISK and FOR_CHOICE each waits for something else, and
+ * on a System V queue for his type, or for room for as much as he has.
  *
  * Serving one may give others what they wait for (a reader makes room); that
  * is noted as due and done by the event loop, not by recursion.
@@ -95,28 +95,29 @@ void parked_serve(struct attached *a, enum direction direction)
     _Atomic uint32_t *event = attached_event(a, direction);
     struct parked *next;
     uint32_t seen = mqxi_event_read(event);
-    bool told = false, all = direction == FOR_DISK || is_sysv(a);
+    bool told = false, each = direction == FOR_DISK || direction == FOR_CHOICE || is_sysv(a);
 
     /* Who is told to try himself gets his chance before anybody behind him: his trying makes this
      * due again, and else the next tick. */
     for (struct parked *p = w->first; p && !told; p = next) {
-        seen = all ? seen : mqxi_event_read(event);
+        seen = each ? seen : mqxi_event_read(event);
         next = p->next;
         told = !p->request;
-        if (!settle(p) && !all)
+        if (!settle(p) && !each)
             break;
     }
-    if (w->first) {
-        arm(a, direction, seen);
-        return;
-    }
-    bridge_rest(&w->watch);
-    /* A wake-up was spent on us and nobody here wants it any more: to the next sleeper. */
-    if (w->woken && !told && atomic_load(event) & MQXI_EVENT_SLEEPERS)
+    /* A wake-up was spent on us and nobody here wants it (any more): to the next sleeper.  Before
+     * we are that ourselves. */
+    if (w->woken && !told && (!w->first || direction == FOR_CHOICE) &&
+        atomic_load(event) & MQXI_EVENT_SLEEPERS)
         mqxi_event_wake(event, false);
+    if (w->first)
+        arm(a, direction, seen);
+    else
+        bridge_rest(&w->watch);
 }
 
-void parked_due(struct attached *a, enum direction direction)
+static void mark_due(struct attached *a, enum direction direction)
 {
     if (!parked_any(a, direction) && !a->waiting[direction].woken)
         return;
@@ -126,6 +127,13 @@ void parked_due(struct attached *a, enum direction direction)
     a->listed = true;
     a->next_due = due_list;
     due_list = a;
+}
+
+void parked_due(struct attached *a, enum direction direction)
+{
+    mark_due(a, direction);
+    if (direction == FOR_MESSAGE) /* one message may be for either */
+        mark_due(a, FOR_CHOICE);
 }
 
 void parked_fired(struct watch *w)
@@ -165,7 +173,8 @@ static void tick(struct attached *a)
     unsigned token;
     bool swept;
 
-    if (!parked_any(a, FOR_MESSAGE) && !parked_any(a, FOR_ROOM) && !parked_any(a, FOR_DISK))
+    if (!parked_any(a, FOR_MESSAGE) && !parked_any(a, FOR_CHOICE) && !parked_any(a, FOR_ROOM) &&
+        !parked_any(a, FOR_DISK))
         return;
     token = mqxi_op_enter();
     mqxi_guard_check(a->queue);

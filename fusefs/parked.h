@@ -22,8 +22,11 @@ struct parked {
     /* A read. */
     off_t offset;
     size_t size;
+    bool ends; /* there is nothing: that is the end of file */
     /* A write: the message; and where it went, when only the disk is waited for. */
     bool control; /* by ioctl: the answer has no count */
+    uint32_t prio;
+    size_t written; /* what the answer says was written */
     void *data;
     uint32_t len, slot;
     uint64_t key;

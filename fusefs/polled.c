@@ -17,6 +17,7 @@
 #include "bell.h"
 #include "engine.h"
 #include "files.h"
+#include "record.h"
 #include "repair.h"
 #include "segment.h"
 #include "sys.h"
@@ -32,10 +33,13 @@ int polled_start(void)
     return set < 0 ? -errno : set;
 }
 
-static unsigned readiness(struct attached *a)
+static unsigned readiness(const struct remote *r)
 {
+    struct attached *a = r->attached;
     unsigned token = mqxi_op_enter(), can = mqxi_readiness(a->queue);
 
+    if (r->view.prio && !record_is_there(a, &r->view))
+        can &= ~MQXI_CAN_RECEIVE;
     mqxi_op_leave(token);
     return (can & MQXI_CAN_RECEIVE ? POLLIN | POLLRDNORM : 0) |
            (can & MQXI_CAN_SEND ? POLLOUT | POLLWRNORM : 0);
@@ -80,7 +84,7 @@ void polled_ask(struct remote *r, fuse_req_t request, struct fuse_pollhandle *ha
         watch(r->attached);
     }
     /* Afterwards: what changes from now on, we hear of. */
-    r->told = readiness(r->attached);
+    r->told = readiness(r);
     fuse_reply_poll(request, r->told | also);
 }
 
@@ -133,7 +137,7 @@ static void look(struct remote *r)
     token = mqxi_op_enter();
     mqxi_repair_sometimes(r->attached->queue, &swept);
     mqxi_op_leave(token);
-    if (readiness(r->attached) & ~r->told)
+    if (readiness(r) & ~r->told)
         tell(r);
 }
 

@@ -18,9 +18,9 @@
 #include <string.h>
 
 #include "caller.h"
+#include "disk.h"
 #include "doorbell.h"
 #include "engine.h"
-#include "file.h"
 #include "names.h"
 #include "parked.h"
 #include "polled.h"
@@ -48,13 +48,14 @@ struct staged {
 
 static struct remote *remotes;
 
-struct remote *remote_open(struct attached *a, int flags)
+struct remote *remote_open(struct attached *a, const struct view *view, int flags)
 {
     struct remote *r = calloc(1, sizeof(*r));
 
     if (!r)
         return NULL;
     r->attached = a;
+    r->view = *view;
     r->readable = (flags & O_ACCMODE) != O_WRONLY;
     r->writable = (flags & O_ACCMODE) != O_RDONLY;
     r->next = remotes;
@@ -253,7 +254,7 @@ static void sent(struct remote *r, fuse_req_t request, uint32_t slot, uint64_t k
 
     parked_due(r->attached, FOR_MESSAGE);
     if (atomic_load(&r->attached->queue->header->durable) == MQXI_DURABLE_SYNC)
-        file_wait_for_disk(&p, slot, key);
+        disk_wait(&p, slot, key);
     else
         fuse_reply_ioctl(request, 0, NULL, 0);
 }

@@ -5,6 +5,7 @@
 #include "attached.h"
 #include "mqxfs.h"
 #include "protocol.h"
+#include "views.h"
 
 struct held;
 struct staged;
@@ -12,6 +13,7 @@ struct staged;
 /* What an open file is beside a file, once it was used so. */
 struct remote {
     struct attached *attached;
+    struct view view;
     bool readable, writable;
     struct held *held;
     struct staged *staged;
@@ -21,7 +23,7 @@ struct remote {
 };
 
 /* flags: of open(2).  NULL: no memory. */
-struct remote *remote_open(struct attached *a, int flags);
+struct remote *remote_open(struct attached *a, const struct view *view, int flags);
 void remote_close(struct remote *r);
 
 /* Answer an ioctl. */

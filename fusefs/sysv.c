@@ -23,7 +23,7 @@ void sysv_directory_attr(struct stat *st)
     char path[PATH_MAX];
     struct stat real;
 
-    *st = (struct stat){.st_ino = SYSV_INO, .st_mode = S_IFDIR | 0777, .st_nlink = 2};
+    *st = (struct stat){.st_mode = S_IFDIR | 0777, .st_nlink = 2};
     st->st_uid = geteuid();
     st->st_gid = getegid();
     if (mqxi_path(MQXI_IDS, "", path) == 0 && stat(path, &real) == 0) {

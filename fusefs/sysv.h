@@ -6,19 +6,12 @@
 #include "attached.h"
 #include "mqxfs.h"
 
-/* The directory's number: no node's, which are addresses. */
-#define SYSV_INO (FUSE_ROOT_ID + 1)
-
-static inline bool is_directory(fuse_ino_t ino)
-{
-    return ino == FUSE_ROOT_ID || ino == SYSV_INO;
-}
-
 static inline bool is_sysv(const struct attached *a)
 {
     return a->queue->types;
 }
 
+/* But for its number. */
 void sysv_directory_attr(struct stat *st);
 
 /* The full name of the queue that this is called in the directory; with its id, whichever way

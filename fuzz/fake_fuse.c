@@ -48,6 +48,12 @@ int fuse_reply_buf(fuse_req_t r, const char *data, size_t bytes)
     return answer(r, 0);
 }
 
+int fuse_reply_xattr(fuse_req_t r, size_t bytes)
+{
+    r->bytes = bytes;
+    return answer(r, 0);
+}
+
 int fuse_reply_write(fuse_req_t r, size_t bytes)
 {
     r->bytes = bytes;

@@ -51,15 +51,20 @@ static int answered(const struct fuse_req *r, const char *what)
     return -r->error;
 }
 
-static fuse_ino_t look_up(const char *name)
+static fuse_ino_t look_up_in(fuse_ino_t directory, const char *name)
 {
     struct fuse_req r = fake_request();
     int e;
 
-    mqxfs_ops.lookup(&r, FUSE_ROOT_ID, name);
+    mqxfs_ops.lookup(&r, directory, name);
     e = answered(&r, "lookup");
     damage_must(damage_may(e, -ENOENT), "lookup", e);
     return e == 0 ? r.entry.ino : 0;
+}
+
+static fuse_ino_t look_up(const char *name)
+{
+    return look_up_in(FUSE_ROOT_ID, name);
 }
 
 static void forget(fuse_ino_t node)
@@ -120,6 +125,31 @@ static void serve_well(struct run *run)
 
 /* --- the damaged one ----------------------------------------------------------------------- */
 
+/* The damaged queue, in one view or two. */
+static fuse_ino_t look_up_in_view(unsigned which)
+{
+    static const char *const views[] = {".drain", ".stream", ".nonblock", ".peek",
+                                        ".lines", ".json",   ".stat",     ".prio"};
+    const char *names[] = {views[which % 8], which % 8 == 7 ? "3" : views[which / 8 % 8]};
+    fuse_ino_t in = FUSE_ROOT_ID, node;
+
+    for (int i = 0; i < 2; i++) {
+        fuse_ino_t outer = in;
+
+        in = which & 64 && i == 1 && which % 8 != 7 ? 0 : look_up_in(outer, names[i]);
+        if (!in) {
+            in = outer;
+            break;
+        }
+        if (outer != FUSE_ROOT_ID)
+            forget(outer);
+    }
+    node = look_up_in(in, DAMAGED);
+    if (in != FUSE_ROOT_ID)
+        forget(in);
+    return node;
+}
+
 static void open_file(struct run *run, const struct damage_record *d)
 {
     struct open_file *f = &run->file[d->region % FILES];
@@ -128,13 +158,13 @@ static void open_file(struct run *run, const struct damage_record *d)
 
     if (f->info.fh)
         return;
-    f->node = look_up(DAMAGED);
+    f->node = d->region & 4 ? look_up_in_view(d->offset % 128) : look_up(DAMAGED);
     if (!f->node)
         return;
-    f->info = (struct fuse_file_info){.flags = O_RDWR, .lock_owner = 1};
+    f->info = (struct fuse_file_info){.flags = d->region & 8 ? O_RDONLY : O_RDWR, .lock_owner = 1};
     mqxfs_ops.open(&r, f->node, &f->info);
     e = answered(&r, "open");
-    damage_must(damage_may(e, -ESTALE) || e == -ESRCH, "open", e);
+    damage_must(damage_may(e, -ESTALE) || e == -ESRCH || e == -EROFS, "open", e);
     f->info.fh = e == 0 ? r.file.fh : 0;
     if (e < 0)
         forget(f->node);
@@ -168,7 +198,7 @@ static void check_transfer(struct fuse_req *r)
     int e = -r->error;
 
     damage_must(damage_may(e, -EAGAIN) || e == -EINTR || e == -ENOSPC || e == -EMSGSIZE ||
-                    e == -ENOTCONN || (r->control && is_refusal(e)),
+                    e == -ENOTCONN || e == -EINVAL || e == -EBADF || (r->control && is_refusal(e)),
                 "read, write or ioctl", e);
     free(r);
 }
@@ -251,7 +281,7 @@ static void poll_it(struct run *run, const struct damage_record *d)
 
 static void attributes(const struct damage_record *d)
 {
-    struct fuse_req r = fake_request(), s = fake_request();
+    struct fuse_req r = fake_request(), s = fake_request(), x = fake_request();
     struct stat want = {.st_mode = d->offset};
     fuse_ino_t node = look_up(DAMAGED);
     int e;
@@ -265,6 +295,9 @@ static void attributes(const struct damage_record *d)
     mqxfs_ops.setattr(&s, node, &want, FUSE_SET_ATTR_MODE, NULL);
     e = answered(&s, "setattr");
     damage_must(damage_may(e, -ESTALE), "setattr", e);
+    mqxfs_ops.getxattr(&x, node, "user.mqx.messages", x.room = 64);
+    e = answered(&x, "getxattr");
+    damage_must(e == 0 || e == -ENODATA, "getxattr", e);
     forget(node);
 }
 

@@ -15,13 +15,13 @@ make_queue() { # ipcmk's options: $id is its id, $f its file
 
 stands_in_its_directory() {
     is "hidden from ls" "" "$(ls "$m")"
-    is "beside the queues" .sysv "$(ls -A "$m")"
+    is "beside the queues" ".help .sysv" "$(ls -A "$m" | xargs)"
     is "no queues" "" "$(ls -A "$m/.sysv")"
     make_queue
     touch "$m/posix"
     is "one queue" "$id" "$(ls -A "$m/.sysv")"
     is "found by find" "./.sysv/$id" "$(cd "$m" && find . -name "$id")"
-    is "two kinds" ".sysv posix" "$(ls -A "$m" | paste -sd ' ')"
+    is "two kinds" ".help .sysv posix" "$(ls -A "$m" | paste -sd ' ')"
     mqx run ipcrm -q "$id"
     is "removed" "" "$(ls -A "$m/.sysv")"
     fails "No such file or directory" cat "$f"

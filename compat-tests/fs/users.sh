@@ -48,6 +48,24 @@ keeps_others_out() {
     is "it is as it was" secret "$(as 1501 cat "$m/his")"
 }
 
+keeps_others_out_of_views() {
+    local view
+    as 1501 sh -c "umask 077; echo secret >$m/his"
+    as 1501 sh -c "umask 022; echo news >$m/news; touch $m/drop; chmod 622 $m/drop"
+    for view in $(grep -o '^\.[a-z]*\(/QUEUE\|/N/QUEUE\)' "$m/.help/README" | sed 's|/QUEUE||; s|/N|/0|'); do
+        fails "Permission denied" as 1502 cat "$m/$view/his"
+        fails "Permission denied" as 1502 bash -c "echo x >$m/$view/his"
+        fails "Permission denied" as 1502 bash -c "echo x >$m/$view/news"
+        fails "Permission denied" as 1502 cat "$m/$view/drop"
+        fails "changing permissions" as 1502 chmod 666 "$m/$view/his"
+        fails "cannot remove" as 1502 rm -f "$m/$view/his"
+        fails "cannot remove" as 1501 rm -f "$m/$view/his"
+    done
+    as 1502 sh -c "echo gift >$m/.drain/drop" || no "write to 0622 failed"
+    is "it is as it was" "secret news gift" "$(cat "$m/his" "$m/news" "$m/drop" | xargs)"
+    as 1502 touch "$m/.stream/mine" && is "his who creates it" 1502 "$(stat -c %u "$m/mine")"
+}
+
 # Read and write apart.
 lets_in_by_mode() {
     as 1501 touch "$m/drop" "$m/news"
@@ -295,6 +313,7 @@ mounts_for_himself() {
 
 try "a queue belongs to who created it" owns_what_he_creates
 try "mode 0600 keeps others out" keeps_others_out
+try "in every view" keeps_others_out_of_views
 try "read and write apart" lets_in_by_mode
 try "by group" lets_in_by_group
 try "a reader of one user, a sender of another" blocked_across_users
