@@ -44,6 +44,10 @@ look_for_tests() {
     need_command fakeroot fakeroot
     need_command gnatmake gnat
     need_command php php-cli
+    need_command zsh zsh
+    need_command busybox busybox
+    need_command jq jq
+    need_command getfattr attr
     /usr/bin/python3 -c 'import sysv_ipc' 2>/dev/null || missing+=(python3-sysv-ipc)
     [ -x /usr/bin/cargo ] || missing+=(cargo)
     [ -e /usr/share/doc/librust-nix-dev ] || missing+=(librust-nix-dev)
