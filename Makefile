@@ -187,7 +187,7 @@ $(B)/test/step_storm: $(call objects,compat-tests/crash/step)
 $(B)/test/kill_storm: $(call objects,compat-tests/crash/kill)
 $(B)/test/stop_storm: $(call objects,compat-tests/crash/stop)
 $(B)/test/sysv_storm: $(call objects,compat-tests/crash/sysv)
-$(addprefix $(B)/test/linear_,storm check_test search_test): $(call objects,compat-tests/crash/linear)
+$(addprefix $(B)/test/linear_,storm check_test search_test right_test): $(call objects,compat-tests/crash/linear)
 # Its own calls are not to be resolved while they are stepped through.
 $(B)/test/step_storm: LDFLAGS += -Wl,-z,now
 $(B)/test/scribble: $(B)/obj/libmqx/layout.o # it knows what lies where in a segment

@@ -235,6 +235,7 @@ run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 scribble-storm scribble_storm --seconds 2
     try shell linear-check 120 "$BUILD/test/linear_check_test"
     try shell linear-search 120 "$BUILD/test/linear_search_test" --rounds 20000
+    try shell linear-right 120 "$BUILD/test/linear_right_test" --rounds 20000
     storm 300 linear-storm linear_storm --rounds 200
 }
 
@@ -357,6 +358,7 @@ run_long_storms() {
     storm 7200 notify-storm notify_storm --stride 10 --seconds 300
     storm 3600 step-storm step_storm --stride 1
     try shell linear-search 3600 "$BUILD/test/linear_search_test" --rounds 1000000
+    try shell linear-right 3600 "$BUILD/test/linear_right_test" --rounds 2000000
     storm 3600 linear-storm linear_storm --rounds 6000
     run_threads 100000 $(basename -as .c libmqx/*_test.c)
     run_scribble

@@ -1,9 +1,12 @@
 /*
- * The checker of linear_storm must refuse histories that no queue can have
- * made.  These are made by hand; linear_search_test.c tries thousands.
+ * The checker of linear_storm must refuse histories that no queue can have made,
+ * and accept all others.  These are made by hand; linear_search_test.c and
+ * linear_right_test.c try thousands.
  */
 #include "linear/check.h"
 #include "storm.h"
+
+#define OPS 12 /* of a case, at most */
 
 #define MESSAGE(op, result_, begin_, end_, message_, prio_)                                        \
     {                                                                                              \
@@ -41,7 +44,7 @@ static const struct {
     const char *name;
     enum linear_fault fault;
     struct linear_history h;
-    struct linear_op ops[10]; /* as many as have a begin */
+    struct linear_op ops[OPS]; /* as many as have a begin */
 } cases[] = {
     CASE("empty, and not full", RIGHT, 1, EMPTY(1, 2)),
     CASE("a message", RIGHT, 1, SENT(1, 2, 1, 0), GOT(3, 4, 1, 0)),
@@ -115,6 +118,15 @@ static const struct {
          GOT(5, 7, 1, 0)),
     CASE("timed out at the deadline with room there", FULL, 1, SENT(1, 2, 1, 0),
          LATE(SEND, 6, 3, 7), GOT(4, 5, 1, 0)),
+    /* Nobody can be holding the first message's slot who was handed it: while two others were
+     * there it had none, and from then on one stood before it.  It came when its send returned. */
+    CASE("full of one that was not handed over", RIGHT, 2, SENT(1, 10, 1, 0), GOT(2, 15, 1, 0),
+         SENT(3, 4, 2, 1), SENT(5, 6, 3, 1), GOT(7, 8, 2, 1), FULL(11, 12), GOT(13, 14, 3, 1)),
+    CASE("so that another has no slot yet", RIGHT, 2, SENT(1, 10, 1, 0), GOT(2, 16, 1, 0),
+         SENT(3, 4, 2, 1), SENT(5, 6, 3, 1), GOT(7, 8, 2, 1), SENT(11, 23, 4, 0), FULL(12, 13),
+         GOT(14, 15, 3, 1), SENT(17, 18, 5, 0), SENT(19, 20, 6, 0), GOT(21, 22, 5, 0)),
+    CASE("nor full of what nobody had sent yet", FULL, 2, GOT(1, 15, 1, 0), SENT(3, 4, 2, 1),
+         SENT(5, 6, 3, 1), GOT(7, 8, 2, 1), SENT(9, 10, 1, 0), GOT(11, 12, 3, 1), FULL(13, 14)),
     CASE("too many", ROOM, 1, SENT(1, 2, 1, 0), SENT(3, 4, 2, 0), GOT(5, 6, 1, 0), GOT(7, 8, 2, 0)),
 
     /* Killed calls */
@@ -165,13 +177,13 @@ static const struct {
 int main(void)
 {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct linear_op ops[10];
+        struct linear_op ops[OPS];
         struct linear_history h = cases[i].h;
         struct linear_verdict v;
 
         memcpy(ops, cases[i].ops, sizeof ops);
         h.ops = ops;
-        while (h.count < 10 && ops[h.count].begin)
+        while (h.count < OPS && ops[h.count].begin)
             h.count++;
         v = linear_check(&h);
         if (!storm_check(v.fault == cases[i].fault, "%s", cases[i].name)) {

@@ -1,6 +1,8 @@
 /*
- * The checker's frame: history in, verdict out.  What killed receives did is
- * tried: each takes nothing, or one of the messages that stand in the way.
+ * The checker's frame: history in, verdict out.  What cannot be computed is tried,
+ * where something is wrong without: what killed receives did (each takes nothing,
+ * or one of the messages that stand in the way), and which of the messages that
+ * can have been handed over came when their sends returned instead.
  */
 #include "check.h"
 
@@ -12,6 +14,7 @@
 #include "replay.h"
 
 #define TRIES 20000
+#define LATES 2000 /* of the tries: messages that came late */
 
 /* --- preparation -------------------------------------------------------------------------------
  */
@@ -129,8 +132,8 @@ static void dispose(struct linear_replay *r)
 struct search {
     struct linear_replay *r;
     uint32_t *killed, count; /* killed receives */
-    uint32_t tries;
-    struct linear_verdict first; /* what is wrong if they did nothing */
+    uint32_t tries, lates;
+    struct linear_verdict first; /* what is wrong if they did nothing; without any, at last */
 };
 
 /* Let this killed receive have taken the message: consumed it, where nobody else did.  False: it
@@ -157,42 +160,83 @@ static void take_back(struct search *s, uint32_t op)
     s->r->message_of[op] = s->r->took[op] = LINEAR_NONE;
 }
 
-/* There is no slot to hand it over with.  Can it have come when its send returned instead? */
-static struct linear_message *try_late(const struct linear_replay *r, struct linear_verdict v)
+static struct linear_verdict replay(struct linear_replay *r)
 {
-    struct linear_message *m = v.fault == LINEAR_ROOM ? &r->messages[r->message_of[v.op]] : NULL;
+    struct linear_verdict v = linear_order(r);
 
-    if (!m || m->late || !m->could_be || m->receive == LINEAR_NONE ||
-        r->ends[m->send] > r->ends[m->receive])
-        return NULL;
-    m->late = true;
-    return m;
+    return v.fault == LINEAR_RIGHT ? linear_room(r) : v;
 }
 
-static enum linear_fault search(struct search *s)
+static enum linear_fault search(struct search *s);
+
+/* Go on from there if the first fault is a later one then: whatever does not help would be tried
+ * together with everything else. */
+static enum linear_fault try_late(struct search *s, uint32_t message, struct linear_verdict wrong)
 {
     struct linear_replay *r = s->r;
-    struct linear_verdict v = linear_order(r);
-    uint32_t count, *suspects;
-    struct linear_message *late;
-    enum linear_fault fault;
+    enum linear_fault fault = wrong.fault;
+    struct linear_verdict v;
 
-    if (v.fault == LINEAR_RIGHT)
-        v = linear_room(r);
-    if (s->tries == 0)
-        s->first = v;
-    fault = v.fault;
-    if (fault == LINEAR_RIGHT || ++s->tries >= TRIES)
-        return fault == LINEAR_RIGHT ? LINEAR_RIGHT : LINEAR_UNDECIDED;
-    late = try_late(r, v);
-    if (late) {
-        enum linear_fault other = search(s);
+    if (s->lates++ >= LATES)
+        return fault;
+    r->messages[message].late = true;
+    v = replay(r);
+    if (v.fault == LINEAR_RIGHT || r->ends[v.op] > r->ends[wrong.op])
+        fault = search(s);
+    if (fault != LINEAR_RIGHT)
+        r->messages[message].late = false;
+    return fault;
+}
 
-        if (other == LINEAR_RIGHT || other == LINEAR_UNDECIDED)
-            return other;
-        late->late = false;
+/* Messages that were handed over, but can have come when their sends returned instead, and so have
+ * had a slot at another time; those before the fault, the nearest first. */
+static uint32_t list_handed(const struct linear_replay *r, uint32_t wrong, uint32_t *list)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = r->ends[wrong] + 1; i-- > 0;) {
+        const struct linear_event *e = &r->events[i];
+        uint32_t message = r->message_of[e->op];
+        const struct linear_message *m = message == LINEAR_NONE ? NULL : &r->messages[message];
+
+        if (e->end && m && m->send == e->op && m->could_be && !m->late &&
+            m->receive != LINEAR_NONE && i < r->ends[m->receive])
+            list[count++] = message;
     }
-    linear_suspects(r, v.op);
+    return count;
+}
+
+static enum linear_fault try_lates(struct search *s, struct linear_verdict wrong)
+{
+    enum linear_fault fault = wrong.fault;
+    uint32_t *list, count;
+
+    if (fault != LINEAR_ROOM && fault != LINEAR_FULL)
+        return fault;
+    list = malloc((s->r->message_count + 1) * sizeof *list);
+    count = list_handed(s->r, wrong.op, list);
+    for (uint32_t i = 0; i < count; i++) {
+        enum linear_fault other = try_late(s, list[i], wrong);
+
+        if (other == LINEAR_RIGHT || other == LINEAR_UNDECIDED) {
+            fault = other;
+            break;
+        }
+    }
+    free(list);
+    return fault;
+}
+
+/* Let a killed receive have taken a message that is in the way. */
+static enum linear_fault try_taken(struct search *s, struct linear_verdict wrong)
+{
+    struct linear_replay *r = s->r;
+    enum linear_fault fault = wrong.fault;
+    uint32_t count, *suspects;
+
+    if (s->count == 0)
+        return fault;
+    linear_suspects(r, wrong.op);
     count = r->suspect_count;
     suspects = malloc((count + 1) * sizeof *suspects);
     memcpy(suspects, r->suspects, count * sizeof *suspects);
@@ -211,6 +255,19 @@ static enum linear_fault search(struct search *s)
         }
     free(suspects);
     return fault;
+}
+
+static enum linear_fault search(struct search *s)
+{
+    struct linear_verdict v = replay(s->r);
+    enum linear_fault fault = v.fault;
+
+    if (s->tries == 0 || (s->count == 0 && s->r->ends[v.op] > s->r->ends[s->first.op]))
+        s->first = v;
+    if (fault == LINEAR_RIGHT || ++s->tries >= TRIES)
+        return fault == LINEAR_RIGHT ? LINEAR_RIGHT : LINEAR_UNDECIDED;
+    fault = try_lates(s, v);
+    return fault == v.fault ? try_taken(s, v) : fault; /* the same: no luck */
 }
 
 struct linear_verdict linear_check(const struct linear_history *h)

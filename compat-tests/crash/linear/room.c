@@ -38,7 +38,8 @@ struct calls {
     uint32_t time, there;
     enum role role[BITS];
     uint32_t op[BITS];
-    uint32_t until[BITS];  /* when a sender's message comes; a receiver's slot must be free; ... */
+    uint32_t until[BITS];  /* when a sender's message comes; a receiver's slot must be free, or the
+                            * one's that it is handed to; ... */
     uint64_t slots, fulls; /* bits that stand for a slot; for a FULL */
     uint64_t may;          /* messages that can be handed over now */
     struct state *states;
@@ -353,7 +354,6 @@ static void handed(struct calls *c, const struct linear_message *m)
     c->may &= ~(UINT64_C(1) << bit);
     c->role[bit] = RECEIVER;
     c->op[bit] = m->receive;
-    c->until[bit] = free_by(c, m->receive);
 }
 
 static void step(struct calls *c, const struct linear_step *s)
@@ -427,9 +427,11 @@ static void event(struct calls *c, const struct linear_event *e, const struct li
         die(c, find(c, DEAD, e->op));
     else if (!e->end && o->kind == LINEAR_SEND && o->result == LINEAR_REFUSED)
         enter(c, FULL, e->op, 0, false);
+    else if (!e->end && o->kind == LINEAR_SEND && comes[message] &&
+             comes[message]->what == LINEAR_HANDED)
+        enter(c, HANDER, e->op, free_by(c, comes[message]->op), false);
     else if (!e->end && o->kind == LINEAR_SEND && comes[message])
-        enter(c, comes[message]->what == LINEAR_HANDED ? HANDER : SENDER, e->op,
-              comes[message]->time, false);
+        enter(c, SENDER, e->op, comes[message]->time, false);
     else if (!e->end && o->kind == LINEAR_SEND)
         enter(c, DEAD, e->op, c->r->ends[e->op] - 1, false);
 }
