@@ -165,15 +165,28 @@ END
 
 # --- stress-ng --------------------------------------------------------------------------------------
 
-# It removes its queues in the end: look while it runs.
-stress() { # options...
-    on stress-ng --verify --no-rand-seed --temp-path . "$@" >out 2>&1 &
-    pid=$!
-    trap 'kill $pid 2>/dev/null; wait $pid' EXIT
-    await "a queue of stress-ng's" in_use
-    [ "$where" = kernel ] || is "queues in the kernel" 0 "$(kernel_queues)"
-    wait $pid || no "stress-ng ended with $?: $(tail -5 out)"
+run_stress() { # options...
+    on stress-ng --verify --no-rand-seed --temp-path . "$@" >out 2>&1
+}
+
+# So many operations; and, since it removes its queues in the end, for a time in which to look.
+stress() { # operations options...
+    local operations=$1 seen=
+    shift
+    run_stress "$@" --msg-ops "$operations" || no "stress-ng ended with $?: $(tail -5 out)"
     grep -q 'successful run completed' out || no "stress-ng: $(tail -5 out)"
+    for _ in {1..20}; do
+        run_stress "$@" --timeout 2 &
+        pid=$!
+        trap 'kill $pid 2>/dev/null; wait $pid' EXIT
+        while [ -z "$seen" ] && kill -0 $pid 2>/dev/null; do
+            in_use && seen=yes
+        done
+        [ "$where" = kernel ] || is "queues in the kernel" 0 "$(kernel_queues)"
+        wait $pid || no "stress-ng ended with $?: $(tail -5 out)"
+        [ -n "$seen" ] && break
+    done
+    [ -n "$seen" ] || no "no queue of stress-ng's was seen"
     gone
 }
 
@@ -182,11 +195,11 @@ in_use() {
 }
 
 stress_messages() {
-    stress --msg 2 --msg-ops 50000
+    stress 50000 --msg 2
 }
 
 stress_types() {
-    stress --msg 1 --msg-ops 20000 --msg-types 20
+    stress 20000 --msg 1 --msg-types 20
 }
 
 # --- util-linux -------------------------------------------------------------------------------------
