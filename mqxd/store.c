@@ -21,36 +21,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "anyname.h"
 #include "check.h"
 #include "log.h"
+#include "record.h"
 
-#define MAGIC     UINT64_C(0x31726f74732d7871) /* "qx-stor1" */
-#define FIRST_MAP ((size_t)64 << 20)           /* address space, not disk; doubled when too small */
-
-struct meta_record {
-    uint64_t magic;
-    uint32_t version;
-    uint32_t pad;
-};
-struct queue_record {
-    uint64_t created_ns;
-    uint32_t kind, maxmsg, msgsize, mode, durable, uid, gid;
-    uint32_t pad;
-};
-struct message_record {
-    uint64_t key, sent_ns;
-    int64_t type;
-    uint32_t pid, uid;
-};
-struct message_key {
-    uint8_t uuid[16];
-    uint8_t slot[4]; /* big endian: a queue's records in the order of its slots */
-};
-static_assert(sizeof(struct queue_record) == 40, "no holes");
-static_assert(sizeof(struct store_sysv) == 40, "no holes");
-static_assert(sizeof(struct message_record) == 32, "no holes");
-static_assert(sizeof(struct message_key) == 20, "no holes");
+#define FIRST_MAP ((size_t)64 << 20) /* address space, not disk; doubled when too small */
 
 struct store {
     char dir[PATH_MAX];
@@ -82,10 +57,10 @@ static int begin(struct store *s, unsigned flags, MDB_txn **txn)
 
 static int take_lock(struct store *s)
 {
-    struct flock lock = {.l_type = F_WRLCK};
+    struct flock lock = {.l_type = F_WRLCK, .l_start = STORE_LOCK_USES, .l_len = 1};
     char path[PATH_MAX + 16];
 
-    snprintf(path, sizeof(path), "%s/mqxd.lock", s->dir);
+    snprintf(path, sizeof(path), "%s/" STORE_LOCK_FILE, s->dir);
     s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (s->lock < 0) {
         say("store %s: %s", path, strerror(errno));
@@ -109,9 +84,9 @@ static int refuse(const struct store *s, const char *why)
 
 static int check_format(struct store *s, MDB_txn *txn, bool *made)
 {
-    struct meta_record mine = {.magic = MAGIC, .version = STORE_FORMAT}, found;
+    struct meta_record mine = {.magic = STORE_MAGIC, .version = STORE_FORMAT};
     MDB_val key = {6, "format"}, value;
-    char why[100];
+    const char *why;
     int r = mdb_get(txn, s->meta, &key, &value);
 
     if (r == MDB_NOTFOUND && *made) {
@@ -123,17 +98,8 @@ static int check_format(struct store *s, MDB_txn *txn, bool *made)
         return refuse(s, "it is not a store of mqx");
     if (r)
         return failed(s, "cannot be read", r);
-    if (value.mv_size < sizeof(found))
-        return refuse(s, "it is not a store of mqx");
-    memcpy(&found, value.mv_data, sizeof(found));
-    if (found.magic != MAGIC)
-        return refuse(s, "it is not a store of mqx, or from a machine with another byte order");
-    if (found.version == STORE_FORMAT)
-        return 0;
-    snprintf(why, sizeof(why),
-             "its format is %u, and this mqxd knows %u; use the mqxd that made it",
-             (unsigned)found.version, STORE_FORMAT);
-    return refuse(s, why);
+    why = record_format(&value);
+    return why ? refuse(s, why) : 0;
 }
 
 /* Look at the databases first without making any, so that nothing is written into what turns out
@@ -297,22 +263,12 @@ int store_put_queue(struct store *s, const struct store_queue *q)
     return failed(s, "a queue cannot be written", r);
 }
 
-static struct message_key message_key(const uint8_t *uuid, uint32_t slot)
-{
-    struct message_key key;
-
-    memcpy(key.uuid, uuid, 16);
-    for (int i = 0; i < 4; i++)
-        key.slot[i] = (uint8_t)(slot >> (24 - 8 * i));
-    return key;
-}
-
 int store_put_message(struct store *s, const uint8_t *uuid, uint32_t slot,
                       const struct mqxi_snapshot *m, const void *data)
 {
     struct message_record head = {
         .key = m->key, .sent_ns = m->sent_ns, .type = m->type, .pid = m->pid, .uid = m->uid};
-    struct message_key k = message_key(uuid, slot);
+    struct message_key k = record_message_key(uuid, slot);
     MDB_val key = {sizeof(k), &k}, value = {sizeof(head) + m->len, NULL};
     int r = mdb_put(s->txn, s->messages, &key, &value, MDB_RESERVE);
 
@@ -325,7 +281,7 @@ int store_put_message(struct store *s, const uint8_t *uuid, uint32_t slot,
 
 int store_delete_message(struct store *s, const uint8_t *uuid, uint32_t slot)
 {
-    struct message_key k = message_key(uuid, slot);
+    struct message_key k = record_message_key(uuid, slot);
     MDB_val key = {sizeof(k), &k};
     int r = mdb_del(s->txn, s->messages, &key, NULL);
 
@@ -340,7 +296,7 @@ static bool belongs(const MDB_val *key, const uint8_t *uuid)
 
 int store_delete_queue(struct store *s, const uint8_t *uuid)
 {
-    struct message_key first = message_key(uuid, 0);
+    struct message_key first = record_message_key(uuid, 0);
     MDB_val key = {sizeof(first), &first}, value;
     MDB_cursor *c;
     int r = mdb_cursor_open(s->txn, s->messages, &c);
@@ -369,46 +325,12 @@ static int damaged(const struct store *s, const char *what)
     return -EBADMSG;
 }
 
-/* Behind the head of a queue's record. */
-static int read_name(const struct store *s, const void *data, size_t len, struct store_queue *q)
-{
-    if (q->kind == MQXI_KIND_SYSV) {
-        if (len != sizeof(q->sysv))
-            return damaged(s, "a queue's record has the wrong size");
-        memcpy(&q->sysv, data, len);
-        if (q->sysv.id < 0)
-            return damaged(s, "a queue's id cannot be one");
-        snprintf(q->name, sizeof(q->name), "%s/%d", MQXI_SYSV_DIR, q->sysv.id);
-        return 0;
-    }
-    memcpy(q->name, data, len);
-    if (memchr(q->name, 0, len) || strchr(q->name, '/') || strcmp(q->name, ".") == 0 ||
-        strcmp(q->name, "..") == 0)
-        return damaged(s, "a queue's name cannot be one");
-    return 0;
-}
-
 static int read_queue(const struct store *s, const MDB_val *key, const MDB_val *value,
                       struct store_queue *q)
 {
-    struct queue_record head;
-    size_t len = value->mv_size - sizeof(head);
+    const char *why = record_queue(key, value, q);
 
-    if (key->mv_size != 16 || value->mv_size <= sizeof(head) || len > NAME_MAX)
-        return damaged(s, "a queue's record has the wrong size");
-    memcpy(&head, value->mv_data, sizeof(head));
-    if (head.kind != MQXI_KIND_POSIX && head.kind != MQXI_KIND_SYSV)
-        return damaged(s, "a queue's record is of no kind that we restore");
-    *q = (struct store_queue){.kind = head.kind,
-                              .maxmsg = head.maxmsg,
-                              .msgsize = head.msgsize,
-                              .mode = head.mode,
-                              .durable = head.durable,
-                              .uid = head.uid,
-                              .gid = head.gid,
-                              .created_ns = head.created_ns};
-    memcpy(q->uuid, key->mv_data, 16);
-    return read_name(s, (const uint8_t *)value->mv_data + sizeof(head), len, q);
+    return why ? damaged(s, why) : 0;
 }
 
 /* A cursor and a reading transaction for it. */
@@ -459,21 +381,9 @@ int store_each_queue(struct store *s, int (*each)(const struct store_queue *queu
 static int read_message(const struct store *s, const MDB_val *key, const MDB_val *value,
                         uint32_t *slot, struct mqxi_snapshot *m, const void **data)
 {
-    const uint8_t *b = (const uint8_t *)key->mv_data + 16;
-    struct message_record head;
+    const char *why = record_message(key, value, slot, m, data);
 
-    if (value->mv_size < sizeof(head) || value->mv_size - sizeof(head) > MQXI_MSGSIZE_MAX)
-        return damaged(s, "a message's record has the wrong size");
-    memcpy(&head, value->mv_data, sizeof(head));
-    *m = (struct mqxi_snapshot){.key = head.key,
-                                .sent_ns = head.sent_ns,
-                                .type = head.type,
-                                .pid = head.pid,
-                                .uid = head.uid,
-                                .len = (uint32_t)(value->mv_size - sizeof(head))};
-    *slot = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
-    *data = (const uint8_t *)value->mv_data + sizeof(head);
-    return 0;
+    return why ? damaged(s, why) : 0;
 }
 
 int store_each_message(struct store *s, const uint8_t *uuid,
@@ -481,7 +391,7 @@ int store_each_message(struct store *s, const uint8_t *uuid,
                                    const void *data, void *arg),
                        void *arg)
 {
-    struct message_key first = message_key(uuid, 0);
+    struct message_key first = record_message_key(uuid, 0);
     MDB_val key = {sizeof(first), &first}, value;
     struct mqxi_snapshot m;
     const void *data;

@@ -16,6 +16,10 @@
 
 #define STORE_FORMAT 1u
 
+/* Bytes of its lock file: locked by the mqxd that uses it; shared by those who look at it. */
+#define STORE_LOCK_FILE "mqxd.lock"
+enum { STORE_LOCK_USES, STORE_LOCK_LOOKS };
+
 struct store;
 
 /* What is kept of a System V queue beside that. */
