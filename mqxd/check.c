@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -65,6 +66,7 @@ _Static_assert(sizeof(struct tree) == 48 && sizeof(struct meta) == 152, "LMDB's 
 
 struct check {
     const uint8_t *file;
+    uint64_t transaction; /* look at what this one left; 0: at the latest */
     uint64_t size, pages; /* of the file; that may be in use */
     uint32_t page_size;
     uint8_t *seen;   /* a bit a page */
@@ -296,47 +298,65 @@ static bool known(const struct meta *m)
     return m->magic == MAGIC && m->version == VERSION;
 }
 
-/* The meta page that counts; NULL where this is no database, or of another LMDB: for LMDB to say.
- */
-static int find_meta(struct check *c, const struct meta **out)
+/* A meta page may be written to while we read it. */
+static struct meta read_meta(const void *from)
 {
-    const struct meta *a = (const struct meta *)c->file, *b;
+    struct meta m, again;
 
-    *out = NULL;
-    if (c->size < sizeof(*a) || !known(a))
+    do {
+        memcpy(&m, from, sizeof(m));
+        atomic_signal_fence(memory_order_seq_cst);
+        memcpy(&again, from, sizeof(again));
+    } while (memcmp(&m, &again, sizeof(m)) != 0);
+    return m;
+}
+
+/* The meta page that counts.  1: found; 0: this is no database, or of another LMDB, for LMDB to
+ * say. */
+static int find_meta(struct check *c, struct meta *out)
+{
+    struct meta a, b;
+
+    if (c->size < sizeof(a))
         return 0;
-    c->page_size = a->tree[FREE_PAGES].page_size;
+    a = read_meta(c->file);
+    if (!known(&a))
+        return 0;
+    c->page_size = a.tree[FREE_PAGES].page_size;
     if (c->page_size < 512 || c->page_size > LARGEST || c->page_size & (c->page_size - 1) ||
         c->size < (uint64_t)ROOTS * c->page_size)
         return damaged(c, "its head does not make sense");
-    b = (const struct meta *)(c->file + c->page_size);
-    if (known(b))
-        *out = a->transaction < b->transaction ? b : a;
-    return 0;
+    b = read_meta(c->file + c->page_size);
+    if (!known(&b))
+        return 0;
+    *out = a.transaction < b.transaction ? b : a;
+    if (c->transaction && out->transaction != c->transaction)
+        *out = a.transaction < b.transaction ? a : b;
+    return c->transaction && out->transaction != c->transaction ? -EAGAIN : 1;
 }
 
 static int check_file(struct check *c)
 {
-    const struct meta *m;
+    struct meta m;
     int r = find_meta(c, &m);
 
-    if (r < 0 || !m)
+    if (r <= 0)
         return r;
-    if (m->tree[FREE_PAGES].page_size != c->page_size || m->address != 0 ||
-        m->map_size > MAPPABLE || m->last_page >= m->map_size / c->page_size)
+    if (m.tree[FREE_PAGES].page_size != c->page_size || m.address != 0 || m.map_size > MAPPABLE ||
+        m.last_page >= m.map_size / c->page_size)
         return damaged(c, "its head does not make sense");
-    c->pages = m->last_page + 1;
+    c->pages = m.last_page + 1;
     c->seen = calloc(1, c->pages / 8 + 1);
     c->within = malloc(c->page_size / 2);
     if (!c->seen || !c->within)
         return -ENOMEM;
-    r = check_tree(c, &m->tree[MAIN], MAIN);
-    return r < 0 ? r : check_tree(c, &m->tree[FREE_PAGES], FREE_PAGES);
+    r = check_tree(c, &m.tree[MAIN], MAIN);
+    return r < 0 ? r : check_tree(c, &m.tree[FREE_PAGES], FREE_PAGES);
 }
 
-int check_database(const char *path, char *why, size_t room)
+int check_snapshot(const char *path, uint64_t transaction, char *why, size_t room)
 {
-    struct check c = {.why = why, .room = room};
+    struct check c = {.transaction = transaction, .why = why, .room = room};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
     struct stat st;
     void *file;
@@ -357,4 +377,9 @@ int check_database(const char *path, char *why, size_t room)
     free(c.seen);
     free(c.within);
     return r;
+}
+
+int check_database(const char *path, char *why, size_t room)
+{
+    return check_snapshot(path, 0, why, room);
 }

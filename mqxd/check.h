@@ -3,6 +3,7 @@
 #define MQXD_CHECK_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Look at every page of the database in this file that is in use.  0: it holds
@@ -11,5 +12,13 @@
  * cannot be read.  Nobody may be writing to it.
  */
 int check_database(const char *path, char *why, size_t room);
+
+/*
+ * The same for the database as this transaction left it, while others write:
+ * the caller holds a reading transaction of LMDB that sees it, so that none of
+ * its pages is used anew.  -EAGAIN: its head is overwritten already; begin a new
+ * one.
+ */
+int check_snapshot(const char *path, uint64_t transaction, char *why, size_t room);
 
 #endif

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +23,7 @@
 #include "names.h"
 #include "restore.h"
 #include "wait.h"
+#include "where.h"
 
 #define LAST_NS (UINT64_C(10) * 1000000000) /* for the last commit, while others go on sending */
 #define LOOK_NS                                                                                    \
@@ -72,22 +72,6 @@ static void catch_signals(void)
 
 /* --- where ------------------------------------------------------------------------------------ */
 
-static int default_store(char *out)
-{
-    const char *home = getenv("HOME"), *state = getenv("XDG_STATE_HOME");
-    const struct passwd *user;
-
-    if (geteuid() == 0)
-        return snprintf(out, PATH_MAX, "/var/lib/mqx");
-    if (state && state[0] == '/')
-        return snprintf(out, PATH_MAX, "%s/mqx", state);
-    if (!home || !*home) {
-        user = getpwuid(geteuid());
-        home = user ? user->pw_dir : NULL;
-    }
-    return home ? snprintf(out, PATH_MAX, "%s/.local/state/mqx", home) : -1;
-}
-
 /* mkdir -p; what is made is for its user alone. */
 static int make_dir(const char *path)
 {
@@ -104,16 +88,13 @@ static int make_dir(const char *path)
 
 static int find_store(const char *option, char *out)
 {
-    const char *given = option ? option : getenv("MQX_STORE");
-    int n = given && *given ? snprintf(out, PATH_MAX, "%s", given) : default_store(out), r;
+    int r = where_store(option, out);
 
-    if (n < 0 || n >= PATH_MAX) {
-        say("no place for the store: give one with --store");
-        return -EINVAL;
+    if (r == 0) {
+        r = make_dir(out);
+        if (r < 0)
+            say("store %s: cannot be made: %s", out, strerror(-r));
     }
-    r = make_dir(out);
-    if (r < 0)
-        say("store %s: cannot be made: %s", out, strerror(-r));
     return r;
 }
 
