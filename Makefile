@@ -152,8 +152,11 @@ $(B)/mqx.pc: mqx.pc.in Makefile
 	@mkdir -p $(@D)
 	$(Q)$(pc) >$@
 
+# Of others' folders, what shows messages and reads stores; it has a say() of its own.
+STORED := fusefs/json mqxd/check mqxd/inspect mqxd/record mqxd/where
+$(B)/bin/mqx $(call tests,cli): $(patsubst %,$(B)/obj/%.o,$(STORED))
 $(B)/bin/mqx: $(call objects,cli) $(B)/lib/libmqx.a
-	$(call link,$(INIH))
+	$(call link,-llmdb $(INIH))
 $(B)/bin/mqxfs: $(call objects,fusefs) $(B)/lib/libmqx.a
 	$(call link,$(FUSE_LIBS) $(INIH))
 $(B)/bin/mqxd: $(call objects,mqxd) $(B)/lib/libmqx.a
@@ -173,7 +176,7 @@ $$(call tests,$(1)): $$(B)/test/%: $$(B)/obj/$(1)/%.o $$(filter-out %/main.o,$$(
 endef
 $(eval $(call unit,fusefs,$(FUSE_LIBS)))
 $(eval $(call unit,mqxd,-llmdb))
-$(eval $(call unit,cli,))
+$(eval $(call unit,cli,-llmdb))
 
 $(B)/test/posix_compat: $(call objects,compat-tests/posix)
 $(B)/test/sysv_compat: $(call objects,compat-tests/sysv)
@@ -224,14 +227,15 @@ $(B)/fuzz/mirror_fuzz: $(DAMAGE) $(filter-out %/log.o,$(call fuzzed,mqxd)) # it 
 $(B)/fuzz/mirror_fuzz: FUZZLIBS := -llmdb
 $(B)/fuzz/mount_fuzz: $(DAMAGE) $(B)/fuzz/obj/fuzz/fake_fuse.o \
     $(filter-out %/loop.o,$(call fuzzed,fusefs)) # in their place
-$(B)/fuzz/cli_fuzz: $(DAMAGE) $(call fuzzed,cli)
-$(B)/fuzz/cli_fuzz: FUZZLIBS := -lm
+CLI_FUZZED := $(call fuzzed,cli) $(patsubst %,$(B)/fuzz/obj/%.o,$(STORED))
+$(B)/fuzz/cli_fuzz: $(DAMAGE) $(CLI_FUZZED)
+$(B)/fuzz/cli_fuzz: FUZZLIBS := -lm -llmdb
 $(B)/fuzz/store_fuzz: $(filter-out %/log.o,$(call fuzzed,mqxd))
 $(B)/fuzz/store_fuzz: FUZZLIBS := -llmdb
-$(B)/fuzz/names_fuzz: $(call fuzzed,cli)
-$(B)/fuzz/names_fuzz: FUZZLIBS := -lm
-$(B)/fuzz/args_fuzz: $(call fuzzed,cli)
-$(B)/fuzz/args_fuzz: FUZZLIBS := -lm -Wl$(comma)--wrap=exit
+$(B)/fuzz/names_fuzz: $(CLI_FUZZED)
+$(B)/fuzz/names_fuzz: FUZZLIBS := -lm -llmdb
+$(B)/fuzz/args_fuzz: $(CLI_FUZZED)
+$(B)/fuzz/args_fuzz: FUZZLIBS := -lm -llmdb -Wl$(comma)--wrap=exit
 $(FUZZERS): $(B)/fuzz/%: $(B)/fuzz/obj/fuzz/%.o $(call fuzzed,libmqx)
 	@echo "  LINK  $@"
 	$(Q)$(FUZZ) -fsanitize=fuzzer $(if $(filter %/fence.o,$^),$(FENCE)) -o $@ $(filter %.o,$^) \

@@ -24,6 +24,7 @@ int cmd_recv(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
+int cmd_store(int argc, char **argv);
 int cmd_unlink(int argc, char **argv);
 
 /* args.c: reading the command line.  Each says what is wrong with it and exits with EXIT_USAGE. */
@@ -78,5 +79,7 @@ struct info {
 int info_get(const char *name, struct info *info);
 const char *durable_name(uint32_t durable);
 void info_json(const struct info *info, FILE *out);
+/* In quotes. */
+void json_string(const char *text, FILE *out);
 
 #endif

@@ -91,7 +91,7 @@ int info_get(const char *name, struct info *info)
 
 /* A name may hold any bytes; JSON is UTF-8: a byte that is not becomes that code point.  Control
  * characters are written by number, U+0080 to U+009F too. */
-static void json_string(const char *text, FILE *out)
+void json_string(const char *text, FILE *out)
 {
     const unsigned char *s = (const unsigned char *)text;
     size_t n;

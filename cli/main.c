@@ -17,6 +17,7 @@ static const struct {
     {"stat", "show one queue", cmd_stat},
     {"send", "send a message", cmd_send},
     {"recv", "receive messages", cmd_recv},
+    {"store", "check, dump, back up or compact what mqxd keeps on disk", cmd_store},
     {"unlink", "remove queues", cmd_unlink},
 };
 

@@ -85,6 +85,7 @@ const char *record_message(const MDB_val *key, const MDB_val *value, uint32_t *s
 
     if (key->mv_size != sizeof(struct message_key))
         return "a message's record is not found by queue and slot";
+    *slot = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
     if (value->mv_size < sizeof(head) || value->mv_size - sizeof(head) > MQXI_MSGSIZE_MAX)
         return "a message's record has the wrong size";
     memcpy(&head, value->mv_data, sizeof(head));
@@ -94,7 +95,6 @@ const char *record_message(const MDB_val *key, const MDB_val *value, uint32_t *s
                                 .pid = head.pid,
                                 .uid = head.uid,
                                 .len = (uint32_t)(value->mv_size - sizeof(head))};
-    *slot = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
     *data = (const uint8_t *)value->mv_data + sizeof(head);
     return NULL;
 }

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -33,6 +34,7 @@ struct store {
     MDB_txn *txn; /* that of store_transact */
     MDB_dbi meta, queues, messages;
     int lock;
+    time_t readers_checked; /* CLOCK_MONOTONIC_COARSE */
 };
 
 /* LMDB's error as ours; says it. */
@@ -220,10 +222,25 @@ static int grow(struct store *s)
     return failed(s, "cannot be made larger", r);
 }
 
+/* Others look at the store (inspect.c); what one that was killed had in view must not be kept for
+ * ever. */
+static void forget_dead_readers(struct store *s)
+{
+    struct timespec now;
+    int dead;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (now.tv_sec == s->readers_checked)
+        return;
+    s->readers_checked = now.tv_sec;
+    mdb_reader_check(s->env, &dead);
+}
+
 int store_transact(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
 {
     int r;
 
+    forget_dead_readers(s);
     do {
         r = begin(s, 0, &s->txn);
         if (r < 0)
