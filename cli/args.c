@@ -62,6 +62,15 @@ uint32_t arg_mode(const char *command, const char *text)
     return (uint32_t)mode;
 }
 
+uint32_t arg_durable(const char *command, const char *text)
+{
+    for (uint32_t i = MQXI_DURABLE_OFF; i <= MQXI_DURABLE_SYNC; i++)
+        if (strcmp(text, durable_name(i)) == 0)
+            return i;
+    bad(command, "--durable", text, "must be off, async or sync");
+    return 0;
+}
+
 struct timespec arg_deadline(const char *command, const char *text)
 {
     struct timespec now;

@@ -18,6 +18,7 @@ enum {
 };
 
 /* One subcommand: argv[0] is "mqx: " and its name. */
+int cmd_conf(int argc, char **argv);
 int cmd_create(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_recv(int argc, char **argv);
@@ -33,6 +34,8 @@ uint32_t arg_number(const char *command, const char *option, const char *text, u
                     uint32_t max);
 /* A System V message type, from least on. */
 long arg_type(const char *command, const char *text, long least);
+/* off, async or sync: a policy. */
+uint32_t arg_durable(const char *command, const char *text);
 uint32_t arg_mode(const char *command, const char *text);
 /* Now plus this many seconds (decimals allowed), CLOCK_REALTIME. */
 struct timespec arg_deadline(const char *command, const char *text);

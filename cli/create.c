@@ -27,16 +27,7 @@ static const char help[] =
     "\n"
     "What is not given comes from mqx.conf, else 10 messages of 8192 bytes, durable=off.\n";
 
-static enum mqxi_durable durable(const char *text)
-{
-    for (uint32_t i = MQXI_DURABLE_OFF; i <= MQXI_DURABLE_SYNC; i++)
-        if (strcmp(text, durable_name(i)) == 0)
-            return (enum mqxi_durable)i;
-    fprintf(stderr, "mqx: create: --durable '%s': must be off, async or sync\n", text);
-    exit(EXIT_USAGE);
-}
-
-static int create(const char *name, const struct mqxi_attr *attr)
+static int create(const char *name, const struct mqxi_attr *attr, bool chosen)
 {
     struct mqxi_unborn unborn;
     int r;
@@ -47,6 +38,7 @@ static int create(const char *name, const struct mqxi_attr *attr)
     r = mqxi_segment_build(attr, &unborn);
     if (r < 0)
         return r;
+    atomic_store(&unborn.queue->header->chosen, chosen);
     r = mqxi_segment_link(&unborn, name);
     mqxi_segment_finish(&unborn, r == 0);
     if (r == 0)
@@ -83,7 +75,7 @@ static bool parse(int argc, char **argv, struct given *given)
             given->mode = (int)arg_mode("create", optarg);
             break;
         case 'd':
-            given->durable = durable(optarg);
+            given->durable = (int)arg_durable("create", optarg);
             break;
         case 'h':
             fputs(help, stdout);
@@ -125,7 +117,7 @@ int cmd_create(int argc, char **argv)
         .mode = given.mode >= 0 ? (uint32_t)given.mode : 0666u & ~mask,
         .durable = given.durable >= 0 ? (enum mqxi_durable)given.durable : policy.durable,
     };
-    r = create(name + 1, &attr);
+    r = create(name + 1, &attr, given.durable >= 0);
     if (r == -ENOENT || r == -ENOTDIR || r == -EROFS || r == -EACCES || r == -EPERM)
         return fail_because(
             "create", mqxi_dir(),

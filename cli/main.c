@@ -13,6 +13,7 @@ static const struct {
 } commands[] = {
     {"run", "run a program with its POSIX message queues in mqx", cmd_run},
     {"create", "create a queue", cmd_create},
+    {"conf", "show what applies to a queue, and why; or change it", cmd_conf},
     {"ls", "list the queues", cmd_ls},
     {"stat", "show one queue", cmd_stat},
     {"send", "send a message", cmd_send},

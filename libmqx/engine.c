@@ -136,6 +136,9 @@ static int announce(struct mqxi_queue *q, uint32_t slot, uint64_t key, uint64_t 
     struct mqxi_header *h = q->header;
     int r = slot >= q->layout.front ? mqxi_index_insert(q, slot, key) : 0, woken;
 
+    /* After the publishing, in this order also for the compiler; who makes the queue durable sees to
+     * the processor (policy.c).  So the message is marked, or seen by who makes it durable. */
+    atomic_signal_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&h->durable, memory_order_relaxed) != MQXI_DURABLE_OFF)
         mqxi_durable_mark(q, slot);
     mqxi_hint(&h->send_cpu, (uint32_t)sched_getcpu());
@@ -455,7 +458,7 @@ int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
 {
     const struct mqxi_identity *me;
     struct mqxi_header *h = q->header;
-    uint32_t durable = atomic_load_explicit(&h->durable, memory_order_relaxed);
+    uint32_t durable;
 
     if (vanished(q))
         return -EIO;
@@ -472,6 +475,8 @@ int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
         mqxi_hint(&h->last_recv_pid, atomic_load_explicit(&me->pid, memory_order_relaxed));
     }
     mqxi_slot_release(q, t->slot);
+    atomic_signal_fence(memory_order_seq_cst); /* as in announce() */
+    durable = atomic_load_explicit(&h->durable, memory_order_relaxed);
     atomic_store_explicit(&h->last_recv_ns, now_coarse(), memory_order_relaxed);
     mqxi_hint(&h->recv_cpu, (uint32_t)sched_getcpu());
     if (durable != MQXI_DURABLE_OFF)

@@ -148,7 +148,10 @@ struct mqxi_header {
     _Atomic uint64_t qbytes;     /* msg_qbytes */
     _Atomic uint64_t changed_ns; /* CLOCK_REALTIME: msg_ctime */
     uint64_t builder;            /* owner id of its creator: state BUILDING ends with him */
-    uint8_t pad1[64];
+
+    uint8_t pad8[4];
+    _Atomic uint32_t chosen; /* policy: `durable` was said of this queue; mqx.conf does not change it */
+    uint8_t pad1[56];
 
     /* Written by senders.  On a line of its own: what is polled by receivers comes next. */
     _Atomic uint64_t sequence; /* last sequence taken; each send adds one */
@@ -255,6 +258,7 @@ static_assert(offsetof(struct mqxi_header, send_event) == 512, "receivers: own l
 static_assert(offsetof(struct mqxi_header, reserved) == 640, "growth: own line pair");
 static_assert(offsetof(struct mqxi_header, commit_event) == 768, "durability: own line pair");
 static_assert(offsetof(struct mqxi_header, state) == 140, "System V: beside the policies");
+static_assert(offsetof(struct mqxi_header, chosen) == 196, "durability: beside the policies");
 static_assert(offsetof(struct mqxi_header, held) == 776, "System V: beside durability");
 static_assert(offsetof(struct mqxi_header, shown) == 896, "readiness: own line pair");
 static_assert(offsetof(struct mqxi_header, notify) == 1024, "notification: own line pair");

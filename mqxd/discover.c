@@ -38,6 +38,8 @@ struct looking {
         uint8_t uuid[16];
     } * gone;
     size_t gone_count;
+    uint8_t (*dropped)[16]; /* uuids of queues that are not durable any longer, and not mirrored */
+    size_t dropped_count;
     struct attached **changed; /* mirrored ones whose record has changed */
     struct store_queue *records;
     size_t changed_count;
@@ -45,21 +47,23 @@ struct looking {
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
-static int peek_fd(int fd, struct peek *out)
+int discover_peek_fd(int fd, struct peek *out)
 {
-    struct mqxi_header header;
+    struct mqxi_header *h = &out->header;
     struct mqxi_stat st;
     int r = mqxi_sys_stat(fd, "", &st);
 
     if (r < 0)
         return r;
-    if (!S_ISREG(st.mode) || pread(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
-        header.magic != MQXI_MAGIC || header.version != MQXI_FORMAT_VERSION ||
-        header.fingerprint != mqxi_fingerprint())
+    if (!S_ISREG(st.mode) || pread(fd, h, sizeof(*h), 0) != (ssize_t)sizeof(*h) ||
+        h->magic != MQXI_MAGIC || h->version != MQXI_FORMAT_VERSION ||
+        h->fingerprint != mqxi_fingerprint())
         return -EBADMSG;
-    *out = (struct peek){
-        .ino = st.ino, .uid = st.uid, .gid = st.gid, .durable = atomic_load(&header.durable)};
-    memcpy(out->uuid, header.uuid, sizeof(out->uuid));
+    out->ino = st.ino;
+    out->uid = st.uid;
+    out->gid = st.gid;
+    out->durable = atomic_load(&h->durable);
+    memcpy(out->uuid, h->uuid, sizeof(out->uuid));
     return 0;
 }
 
@@ -69,14 +73,13 @@ int discover_peek(const char *path, struct peek *out)
     int r = fd;
 
     if (fd >= 0) {
-        r = peek_fd(fd, out);
+        r = discover_peek_fd(fd, out);
         close(fd);
     }
     return r == -ELOOP || r == -EISDIR ? -EBADMSG : r;
 }
 
-/* Does this mqxd serve that user?  Root's serves everybody who has none of his own. */
-static bool serves(uint32_t uid)
+bool discover_serves(uint32_t uid)
 {
     uid_t me = geteuid();
 
@@ -137,6 +140,7 @@ static struct store_queue record_of(const struct mqxi_queue *q, const char *name
                                  .msgsize = q->layout.msgsize,
                                  .mode = atomic_load(&h->mode) & 07777,
                                  .durable = atomic_load(&h->durable),
+                                 .chosen = atomic_load(&h->chosen),
                                  .uid = q->uid,
                                  .gid = q->gid,
                                  .created_ns = h->created_ns};
@@ -152,7 +156,8 @@ static bool same(const struct store_queue *a, const struct store_queue *b)
 {
     return memcmp(a->uuid, b->uuid, 16) == 0 && strcmp(a->name, b->name) == 0 &&
            a->kind == b->kind && a->maxmsg == b->maxmsg && a->msgsize == b->msgsize &&
-           a->mode == b->mode && a->durable == b->durable && a->uid == b->uid && a->gid == b->gid &&
+           a->mode == b->mode && a->durable == b->durable && a->chosen == b->chosen &&
+           a->uid == b->uid && a->gid == b->gid &&
            a->created_ns == b->created_ns && memcmp(&a->sysv, &b->sysv, sizeof(a->sysv)) == 0;
 }
 
@@ -255,6 +260,25 @@ static int look_at_mirrored(struct looking *l, struct attached *a, const char *n
     return 0;
 }
 
+/* It was durable when the store last heard of it: what is stored of it is none of it any more. */
+static int look_at_volatile(struct looking *l, const struct peek *p)
+{
+    uint8_t(*dropped)[16];
+    struct store_queue stored;
+    int r = store_get_queue(l->m->store, p->uuid, &stored);
+
+    if (r == -ENOENT || (r == 0 && stored.uid != p->uid))
+        return 0;
+    if (r < 0)
+        return r;
+    dropped = one_more(l->dropped, l->dropped_count, sizeof(*dropped));
+    if (!dropped)
+        return -ENOMEM;
+    l->dropped = dropped;
+    memcpy(dropped[l->dropped_count++], p->uuid, 16);
+    return 0;
+}
+
 /* For mqxi_name_list. */
 static int look_at(const char *name, void *arg)
 {
@@ -271,9 +295,9 @@ static int look_at(const char *name, void *arg)
     if (a && a->q->uid == st.uid)
         return look_at_mirrored(l, a, name, st.gid);
     r = discover_peek(path, &p);
-    if (r < 0 || p.durable == MQXI_DURABLE_OFF || !serves(p.uid))
+    if (r < 0 || !discover_serves(p.uid))
         return discover_later(r) ? r : 0;
-    return look_at_new(l, name);
+    return p.durable == MQXI_DURABLE_OFF ? look_at_volatile(l, &p) : look_at_new(l, name);
 }
 
 static int look_at_gone(struct looking *l, const char *name)
@@ -286,7 +310,7 @@ static int look_at_gone(struct looking *l, const char *name)
 
     if (r == 0)
         r = discover_peek(path, &p);
-    if (r < 0 || !serves(p.uid))
+    if (r < 0 || !discover_serves(p.uid))
         return discover_later(r) ? r : 0;
     r = store_get_queue(l->m->store, p.uuid, &stored);
     if (r == 0 && stored.uid != p.uid) {
@@ -337,6 +361,11 @@ static int write_changes(struct store *s, void *arg)
     for (size_t i = 0; r == 0 && i < l->found_count; i++)
         if (l->found[i].changed) {
             r = store_put_queue(s, &l->found[i].record);
+            any = true;
+        }
+    for (size_t i = 0; r == 0 && i < l->dropped_count; i++)
+        if (!taken(l, l->dropped[i])) { /* by the queue that this is a copy of */
+            r = store_delete_queue(s, l->dropped[i]);
             any = true;
         }
     /* Last: one that was unlinked while we looked may be in the other lists too. */
@@ -424,6 +453,7 @@ static void finish(struct looking *l)
             mqxi_segment_detach(l->found[i].q);
     free(l->found);
     free(l->gone);
+    free(l->dropped);
     free(l->changed);
     free(l->records);
 }

@@ -12,9 +12,14 @@ struct peek {
     uint32_t uid, gid;
     uint8_t uuid[16];
     uint32_t durable;
+    struct mqxi_header header; /* all of it */
 };
 /* Look at a file without mapping it: -EBADMSG if it is no segment. */
 int discover_peek(const char *path, struct peek *out);
+int discover_peek_fd(int fd, struct peek *out);
+
+/* Does this mqxd serve that user?  Root's serves everybody who has none of his own. */
+bool discover_serves(uint32_t uid);
 
 /*
  * Bring mirror and store up to date with the directories: mirror new durable

@@ -16,11 +16,11 @@
 #include <unistd.h>
 
 #include "bell.h"
-#include "conf.h"
 #include "discover.h"
 #include "log.h"
 #include "mqx.h"
 #include "names.h"
+#include "policies.h"
 #include "restore.h"
 #include "wait.h"
 #include "where.h"
@@ -46,15 +46,17 @@ static const char help[] =
     "Queues are in $MQX_DIR, else /run/mqx where that exists, else /dev/shm/mqx.\n";
 
 static struct bell bell;
-static volatile sig_atomic_t stop;
+static volatile sig_atomic_t stop, reload;
 
 static void on_signal(int signal)
 {
     struct mqxi_doorbell *page = atomic_load(&bell.page);
     int saved = errno;
 
-    (void)signal;
-    stop = 1;
+    if (signal == SIGHUP)
+        reload = 1;
+    else
+        stop = 1;
     if (page) /* moves the counter: no sleep begins after this */
         mqxi_event_signal(&page->event, true);
     errno = saved;
@@ -182,6 +184,26 @@ static int last_commit(struct mirror *m)
     return r;
 }
 
+/* The configuration anew.  One with a mistake changes nothing. */
+static void read_again(struct mirror *m, bool *rescan)
+{
+    int r;
+
+    reload = 0;
+    r = policies_read(m);
+    if (r < 0) {
+        say("the configuration stays as it was: %s",
+            r == -EINVAL ? "there is a mistake in the new one" : strerror(-r));
+        return;
+    }
+    r = policies_apply(m);
+    if (r < 0)
+        say("queues cannot be changed: %s; try again", strerror(-r));
+    else
+        say("the configuration was read again");
+    *rescan = true;
+}
+
 static int serve(struct mirror *m)
 {
     bool rescan = false, full = false;
@@ -198,6 +220,8 @@ static int serve(struct mirror *m)
         seen = mqxi_event_read(event);
         if (stop)
             break;
+        if (reload)
+            read_again(m, &rescan);
         r = work(m, &rescan);
         if (r < 0 && r != -ENOSPC)
             return (int)r;
@@ -236,18 +260,16 @@ static int said(int r)
 static int run(const char *store_option)
 {
     struct mirror m = {0};
-    struct mqxi_conf_mqxd conf;
     char dir[PATH_MAX];
-    int r = mqxi_conf_mqxd(&conf);
+    int r = policies_read(&m);
 
     if (r == 0)
         r = find_store(store_option, dir);
-    if (r < 0)
-        return r;
-    r = mqxi_dirs_make();
-    if (r < 0)
-        say("%s: cannot be made: %s; set MQX_DIR to another place", mqxi_dir(), strerror(-r));
-    m.window_ns = conf.window_ms * UINT64_C(1000000);
+    if (r == 0) {
+        r = mqxi_dirs_make();
+        if (r < 0)
+            say("%s: cannot be made: %s; set MQX_DIR to another place", mqxi_dir(), strerror(-r));
+    }
     if (r == 0)
         r = store_open(dir, &m.store);
     if (r == 0)
@@ -258,6 +280,8 @@ static int run(const char *store_option)
         r = restore_queues(m.store);
     if (r == 0)
         r = bell_serve(&bell);
+    if (r == 0)
+        r = said(policies_apply(&m));
     if (r == 0)
         r = said(discover(&m));
     if (r == -ENOSPC)

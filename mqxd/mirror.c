@@ -136,6 +136,7 @@ void mirror_free(struct mirror *m)
     free(m->queues);
     free(m->buffer);
     free(m->changes);
+    free(m->conf);
 }
 
 static bool is_broken(struct attached *a)

@@ -17,6 +17,7 @@ struct attached {
 
 struct mirror {
     struct store *store;
+    struct mqxi_conf *conf; /* policies.c: the configuration in force */
     uint64_t window_ns; /* how long changes of async queues may wait */
     struct attached **queues;
     size_t count, room;

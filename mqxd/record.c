@@ -69,7 +69,8 @@ const char *record_queue(const MDB_val *key, const MDB_val *value, struct store_
                               .maxmsg = head.maxmsg,
                               .msgsize = head.msgsize,
                               .mode = head.mode,
-                              .durable = head.durable,
+                              .durable = head.durable & ~QUEUE_CHOSEN,
+                              .chosen = head.durable & QUEUE_CHOSEN,
                               .uid = head.uid,
                               .gid = head.gid,
                               .created_ns = head.created_ns};

@@ -19,6 +19,8 @@ struct queue_record {
     uint32_t kind, maxmsg, msgsize, mode, durable, uid, gid;
     uint32_t pad;
 };
+#define QUEUE_CHOSEN 0x100u /* beside queue_record.durable */
+
 struct message_record {
     uint64_t key, sent_ns;
     int64_t type;

@@ -264,7 +264,7 @@ int store_put_queue(struct store *s, const struct store_queue *q)
                                 .maxmsg = q->maxmsg,
                                 .msgsize = q->msgsize,
                                 .mode = q->mode,
-                                .durable = q->durable,
+                                .durable = q->durable | (q->chosen ? QUEUE_CHOSEN : 0),
                                 .uid = q->uid,
                                 .gid = q->gid};
     bool sysv = q->kind == MQXI_KIND_SYSV;

@@ -9,6 +9,7 @@
 #define MQXD_STORE_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,7 @@ struct store_queue {
     uint8_t uuid[16];
     char name[NAME_MAX + 1]; /* as in anyname.h: a System V queue's has the id */
     uint32_t kind, maxmsg, msgsize, mode, durable, uid, gid;
+    bool chosen; /* durable was said of this queue, not of a pattern */
     uint64_t created_ns;
     struct store_sysv sysv; /* of kind MQXI_KIND_SYSV */
 };

@@ -1,0 +1,109 @@
+/*
+ * A queue gets its policies when it is created.  When the configuration is read
+ * anew, which is at the start too, mqxd changes those of queues that are there:
+ * but only as a line says, and not of a queue that was told its own when it was
+ * created.  A line that is missing makes no queue less durable than it was.
+ */
+#include "policies.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "anyname.h"
+#include "conf.h"
+#include "discover.h"
+#include "log.h"
+#include "policy.h"
+#include "sys.h"
+
+struct applying {
+    const struct mirror *m;
+    bool changed;
+};
+
+int policies_read(struct mirror *m)
+{
+    struct mqxi_conf_mqxd mine;
+    struct mqxi_conf *conf;
+    int r = mqxi_conf_keep(&conf);
+
+    if (r < 0)
+        return r;
+    r = mqxi_conf_kept(conf, NULL, NULL, &mine);
+    if (r < 0) {
+        free(conf);
+        return r;
+    }
+    free(m->conf);
+    m->conf = conf;
+    m->window_ns = mine.window_ms * UINT64_C(1000000);
+    return 0;
+}
+
+static const char *durable_name(uint32_t durable)
+{
+    static const char *const names[] = {"off", "async", "sync"};
+
+    return durable <= MQXI_DURABLE_SYNC ? names[durable] : "what it was";
+}
+
+static int policy_of(const struct mirror *m, const char *name, const struct mqxi_header *h,
+                     struct mqxi_policy *out)
+{
+    char sysv[20];
+
+    mqxi_conf_sysv_name(h->key, sysv);
+    return mqxi_conf_kept(m->conf, h->kind == MQXI_KIND_SYSV ? sysv : name, out, NULL);
+}
+
+static int apply_to(struct applying *a, const char *name, int fd)
+{
+    struct mqxi_policy policy;
+    struct peek p;
+    int r = discover_peek_fd(fd, &p);
+
+    if (r < 0 || !discover_serves(p.uid) || atomic_load(&p.header.chosen))
+        return 0;
+    r = policy_of(a->m, name, &p.header, &policy);
+    if (r < 0 || !policy.durable_line)
+        return r;
+    r = mqxi_policy_set(fd, &p.header, policy.durable, false);
+    if (r > 0) {
+        say("queue /%s: durable is now %s, and was %s (%s:%d)", name, durable_name(policy.durable),
+            durable_name(p.durable), mqxi_conf_path(a->m->conf), policy.durable_line);
+        a->changed = true;
+    } else if (r < 0) {
+        say("queue /%s: durable cannot be changed: %s", name, strerror(-r));
+    }
+    return 0;
+}
+
+/* For mqxi_name_list. */
+static int apply_to_name(const char *name, void *arg)
+{
+    char path[PATH_MAX];
+    int r = mqxi_name_path(name, path), fd;
+
+    if (r < 0)
+        return 0;
+    fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd < 0) /* unlinked just now, or no queue: discover() says what there is to be said */
+        return discover_later(fd) ? fd : 0;
+    r = apply_to(arg, name, fd);
+    close(fd);
+    return r;
+}
+
+int policies_apply(struct mirror *m)
+{
+    struct applying a = {.m = m};
+    int r = mqxi_name_list(apply_to_name, &a);
+
+    if (a.changed)
+        mqxi_policy_settle();
+    return r;
+}

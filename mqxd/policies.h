@@ -1,0 +1,13 @@
+/* What mqx.conf says of the queues that are there already. */
+#ifndef MQXD_POLICIES_H
+#define MQXD_POLICIES_H
+
+#include "mirror.h"
+
+/* Read the file.  -EINVAL, said: there is a mistake in it, and all stays as it was. */
+int policies_read(struct mirror *m);
+/* Have all queues that we serve as it says; discover() then finds what has changed.  0; errors of
+ * want that discover_later knows. */
+int policies_apply(struct mirror *m);
+
+#endif
