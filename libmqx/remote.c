@@ -127,7 +127,7 @@ static int try_mount(const struct mqxi_mount *m, void *arg)
     struct search *s = arg;
     const char *at = s->only ? s->only : m->path;
     char path[2 * PATH_MAX];
-    struct mqxi_stat root;
+    struct mqxi_stat file;
     int fd;
 
     if ((m->owner != 0 && m->owner != s->segment.uid) || (s->only && m->dev != s->only_dev))
@@ -142,9 +142,9 @@ static int try_mount(const struct mqxi_mount *m, void *arg)
     }
     if (fd >= 0)
         mqxi_sys_close(fd);
-    /* Is it the queue that may not be opened, or a mount that lets nobody else in? */
+    /* Is it this queue that may not be opened, or another's, or a mount that lets nobody else in? */
     if ((fd != -EACCES && fd != -EMFILE && fd != -ENFILE && fd != -ESRCH) ||
-        mqxi_sys_stat(AT_FDCWD, at, &root) < 0)
+        mqxi_sys_stat(AT_FDCWD, path, &file) < 0 || file.ino != s->segment.ino)
         return 0;
     s->fd = fd;
     return 1;

@@ -137,6 +137,11 @@ takes_the_right_mount() {
     fails "you may not" as 1502 mqx send q x
     MQX_MOUNT=$PWD/m2 fails "you may not" as 1502 mqx send q x
     is "in the second, still" "0" "$(stat -c %s m2/q)"
+    # It comes first, and its queue is nobody else's business.
+    chmod 600 m2/q
+    mount_it
+    as 1502 mqx send q again || no "cannot send past the other mount"
+    is "in the first, again" again "$(as 1501 mqx recv q)"
     umount m2 || no "umount failed"
 }
 
