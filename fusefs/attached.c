@@ -65,19 +65,13 @@ static struct attached *adopt(struct mqxi_queue *q)
     return a;
 }
 
-int attached_by_name(const char *name, struct attached **out)
+int attached_by_stat(const char *name, const struct mqxi_stat *st, struct attached **out)
 {
-    char path[PATH_MAX];
-    struct mqxi_stat st;
     struct mqxi_queue *q;
-    int r = mqxi_name_path(name, path);
+    int r;
 
-    if (r == 0)
-        r = mqxi_sys_stat(AT_FDCWD, path, &st);
-    if (r < 0)
-        return r;
-    *out = attached_by_ino(st.ino);
-    if (*out && (*out)->queue->layout.size != st.size) { /* truncated since */
+    *out = attached_by_ino(st->ino);
+    if (*out && (*out)->queue->layout.size != st->size) { /* truncated since */
         attached_put(*out);
         *out = NULL;
         return -EBADMSG;
@@ -93,6 +87,17 @@ int attached_by_name(const char *name, struct attached **out)
     if (!*out || (*out)->queue != q)
         mqxi_queue_put(q);
     return *out ? 0 : -ENOMEM;
+}
+
+int attached_by_name(const char *name, struct attached **out)
+{
+    char path[PATH_MAX];
+    struct mqxi_stat st;
+    int r = mqxi_name_path(name, path);
+
+    if (r == 0)
+        r = mqxi_sys_stat(AT_FDCWD, path, &st);
+    return r < 0 ? r : attached_by_stat(name, &st, out);
 }
 
 void attached_put(struct attached *a)

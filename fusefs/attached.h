@@ -7,6 +7,7 @@
 
 #include "bridge.h"
 #include "queue.h"
+#include "sys.h"
 
 /* What a request may wait for. */
 enum direction {
@@ -43,6 +44,8 @@ struct attached {
 
 /* The queue of this name, attached now if it is not yet: 0 and a reference, or -errno. */
 int attached_by_name(const char *name, struct attached **out);
+/* The same, where its segment was looked at already. */
+int attached_by_stat(const char *name, const struct mqxi_stat *st, struct attached **out);
 /* The queue with this segment inode, if it is attached: a reference, or NULL. */
 struct attached *attached_by_ino(uint64_t ino);
 void attached_put(struct attached *a);

@@ -7,6 +7,11 @@
 #include "sys.h"
 #include "views.h"
 
+/* Seconds: at most two ticks of the kernel's clock.  What a name shows holds for the moment in
+ * which it is opened or looked at: the node is new, or a directory's, of which only the times
+ * change. */
+#define ATTR_VALID 1e-6
+
 void attr_directory(const struct view *v, struct stat *st);
 void attr_text(struct stat *st);
 /* a: NULL where the segment is damaged: there is a file that nobody can open. */

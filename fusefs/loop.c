@@ -6,6 +6,7 @@
  * request is answered, what the kernel has for us is read, so that a message
  * is not given to a reader of whose death we could have known.
  */
+#include <linux/fuse.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -59,6 +60,14 @@ static int serve_one(struct fuse_session *session, struct fuse_buf *buffer)
     return 1;
 }
 
+/* Was that a request whose sender goes on at once?  Then there is likely to be another. */
+static bool is_aside(const struct fuse_buf *buffer)
+{
+    const struct fuse_in_header *h = buffer->mem;
+
+    return h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET || h->opcode == FUSE_RELEASE;
+}
+
 /* Serve requests: one, if nobody waits for his turn; else all there are, but no endless stream. */
 static int serve_kernel(struct fuse_session *session, struct fuse_buf *buffer)
 {
@@ -66,26 +75,30 @@ static int serve_kernel(struct fuse_session *session, struct fuse_buf *buffer)
 
     for (int i = 0; r > 0 && i < BATCH && !fuse_session_exited(session); i++) {
         r = serve_one(session, buffer);
-        if (!parked_is_due())
+        if (r > 0 && !parked_is_due() && !is_aside(buffer))
             break;
     }
     return r;
 }
 
+/* Until the next tick, if there will be something to do. */
 static int timeout(uint64_t next_tick)
 {
-    uint64_t now = now_ms();
+    uint64_t now;
 
     if (parked_count() == 0 && !attached_idle() && !remote_any())
         return -1;
+    now = now_ms();
     return next_tick <= now ? 0 : (int)(next_tick - now);
 }
 
 static void tick(uint64_t *next)
 {
-    if (now_ms() < *next)
+    uint64_t now = now_ms();
+
+    if (now < *next)
         return;
-    *next = now_ms() + TICK_MS;
+    *next = now + TICK_MS;
     remote_tick();
     parked_tick();
     attached_sweep();
@@ -102,10 +115,11 @@ static int run(struct fuse_session *session, struct pollfd *source)
 {
     struct fuse_buf buffer = {0};
     uint64_t next_tick = 0;
-    int r = 0;
+    int r = 0, patience;
 
     while (r >= 0 && !fuse_session_exited(session)) {
-        if (poll(source, SOURCES, timeout(next_tick)) < 0 && errno != EINTR) {
+        patience = timeout(next_tick);
+        if (poll(source, SOURCES, patience) < 0 && errno != EINTR) {
             r = -errno;
             break;
         }
@@ -118,7 +132,8 @@ static int run(struct fuse_session *session, struct pollfd *source)
             bridge_collect(parked_fired);
         if (source[CHANGES].revents)
             polled_collect();
-        tick(&next_tick);
+        if (patience >= 0)
+            tick(&next_tick);
         if (source[KERNEL].revents || parked_is_due())
             r = serve_kernel(session, &buffer);
         parked_serve_due();

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,10 +77,10 @@ static int make_absolute(const char *variable)
 /* What a killed mqxfs left mounted answers ENOTCONN to everything. */
 static void unmount_dead(const char *mountpoint)
 {
-    struct stat st;
+    struct statfs fs; /* unlike attributes, the kernel never remembers that */
     pid_t child;
 
-    if (stat(mountpoint, &st) == 0 || errno != ENOTCONN)
+    if (statfs(mountpoint, &fs) == 0 || errno != ENOTCONN)
         return;
     fprintf(stderr, "mqxfs: %s is left from a filesystem that died: unmounting it\n", mountpoint);
     if (umount2(mountpoint, MNT_DETACH) == 0)
@@ -127,7 +127,7 @@ static int serve(struct fuse_session *session, const struct fuse_cmdline_opts *o
 static int mount_and_serve(struct fuse_args *args, const struct fuse_cmdline_opts *options,
                            const char *mountpoint)
 {
-    struct fuse_session *session;
+    struct fuse_session *session = NULL;
     int r = mqxi_dirs_make();
 
     if (r < 0)
@@ -135,7 +135,7 @@ static int mount_and_serve(struct fuse_args *args, const struct fuse_cmdline_opt
                     "make it, or set MQX_DIR to one that you may write to");
     if (add_options(args) < 0)
         return fail("cannot mount on", mountpoint, ENOMEM, "free some memory");
-    session = fuse_session_new(args, &mqxfs_ops, sizeof(mqxfs_ops), NULL);
+    session = fuse_session_new(args, &mqxfs_ops, sizeof(mqxfs_ops), &session);
     if (!session)
         return usage("cannot use these options"); /* libfuse has said which */
     r = serve(session, options, mountpoint);

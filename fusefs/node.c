@@ -35,6 +35,7 @@ struct node *node_new(enum node_kind kind, const struct view *view, const char *
     n->view = *view;
     n->lookups = 1;
     n->ino = ino;
+    n->sound = false;
     memcpy(n->name, name, len);
     n->previous = NULL;
     n->next = *list_of(n);
@@ -93,10 +94,10 @@ int node_look_up(const char *name, struct mqxi_stat *file, struct attached **a)
         return r == -ENOTDIR ? -ENOENT : r;
     if (!S_ISREG(file->mode))
         return -ENOENT;
-    file->size = 1;
     if (geteuid() != 0 && file->uid != geteuid())
         return -EACCES;
-    r = attached_by_name(name, a);
+    r = attached_by_stat(name, file, a);
+    file->size = 1;
     /* Created anew at this very moment; or System V, and removed by who died at it. */
     if (r == 0 && ((*a)->queue->ino != file->ino || mqxi_held_removed((*a)->queue))) {
         attached_put(*a);
@@ -104,6 +105,20 @@ int node_look_up(const char *name, struct mqxi_stat *file, struct attached **a)
         return -ENOENT;
     }
     return r == -EBADMSG ? 0 : r;
+}
+
+int node_queue(const struct node *n, struct attached **a)
+{
+    struct mqxi_stat file;
+    int r;
+
+    *a = n->sound ? attached_by_ino(n->ino) : NULL;
+    if (*a && !atomic_load(&(*a)->queue->dead) && !mqxi_held_removed((*a)->queue))
+        return 0;
+    if (*a)
+        attached_put(*a);
+    r = node_resolve(n, &file, a);
+    return r < 0 ? r : *a ? 0 : -EBADMSG;
 }
 
 int node_resolve(const struct node *n, struct mqxi_stat *file, struct attached **a)

@@ -2,6 +2,7 @@
 #ifndef MQXFS_NODE_H
 #define MQXFS_NODE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "attached.h"
@@ -16,6 +17,7 @@ struct node {
     struct view view; /* a directory's own, or that of the directory it was looked up in */
     uint64_t lookups; /* the kernel's references */
     uint64_t ino;     /* of the segment: which queue the name meant */
+    bool sound;       /* which could be attached then */
     struct node *next, *previous;
     char name[];
 };
@@ -50,6 +52,8 @@ static inline struct node *node_of(fuse_ino_t number)
  * queue or none.
  */
 int node_resolve(const struct node *n, struct mqxi_stat *file, struct attached **a);
+/* Only its queue, to be opened: the one that was looked up, whatever has become of its name. */
+int node_queue(const struct node *n, struct attached **a);
 /* The same by name: -ENOENT; -EACCES: another user's, and we are not root. */
 int node_look_up(const char *name, struct mqxi_stat *file, struct attached **a);
 

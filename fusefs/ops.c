@@ -51,8 +51,9 @@ static int make_entry(const struct view *view, const char *name, const struct mq
 
     if (!n)
         return -ENOMEM;
-    /* Valid for no time at all: the next use of the name asks again, and gets a node of its own. */
-    *out = (struct fuse_entry_param){.ino = node_number(n)};
+    n->sound = a;
+    /* The name is valid for no time at all: its next use asks again, and gets a node of its own. */
+    *out = (struct fuse_entry_param){.ino = node_number(n), .attr_timeout = ATTR_VALID};
     attr_queue(file, view, a, &out->attr);
     return 0;
 }
@@ -63,7 +64,8 @@ static int look_up_directory(const struct view *view, struct fuse_entry_param *o
 
     if (!n)
         return -ENOMEM;
-    *out = (struct fuse_entry_param){.ino = node_number(n)};
+    *out = (struct fuse_entry_param){
+        .ino = node_number(n), .attr_timeout = ATTR_VALID, .entry_timeout = ATTR_VALID};
     attr_directory(view, &out->attr);
     return 0;
 }
@@ -222,14 +224,11 @@ static int open_text(char *text, struct fuse_file_info *fi)
 
 static int open_queue(const struct node *n, struct fuse_file_info *fi)
 {
-    struct mqxi_stat file;
     struct attached *a;
-    int r = node_resolve(n, &file, &a);
+    int r = node_queue(n, &a);
 
     if (r < 0)
         return r;
-    if (!a)
-        return -EBADMSG;
     if (view_is_read_only(&n->view) && (fi->flags & O_ACCMODE) != O_RDONLY)
         r = -EROFS;
     else if (n->view.form == FORM_STATUS)
@@ -241,12 +240,23 @@ static int open_queue(const struct node *n, struct fuse_file_info *fi)
     return r;
 }
 
+/* Who has it open is told how it is, not how it was when it was looked up. */
+static void forget_attributes(fuse_req_t request, fuse_ino_t ino)
+{
+    struct fuse_session *const *session = fuse_req_userdata(request);
+
+    if (session)
+        fuse_lowlevel_notify_inval_inode(*session, ino, -1, 0);
+}
+
 static void op_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     int r = node_view(ino)                    ? -EISDIR
             : node_of(ino)->kind == NODE_TEXT ? open_text(views_help(), fi)
                                               : open_queue(node_of(ino), fi);
 
+    if (r == 0)
+        forget_attributes(request, ino);
     if (r < 0)
         fuse_reply_err(request, -r);
     else if (fuse_reply_open(request, fi) < 0) /* interrupted: nobody will release it */
@@ -322,6 +332,7 @@ static void op_create(fuse_req_t request, fuse_ino_t parent, const char *name, m
         r = make_entry(in, name, &file, a, &entry);
     if (r == 0)
         r = open_attached(a, in, name, fi);
+    entry.attr_timeout = 0;
     if (r == 0 && fuse_reply_create(request, &entry, fi) == 0)
         return;
     if (entry.ino)

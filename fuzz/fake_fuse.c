@@ -110,6 +110,20 @@ int fuse_lowlevel_notify_poll(struct fuse_pollhandle *handle)
     return handle ? 0 : -EINVAL;
 }
 
+/* It has no kernel that remembers. */
+int fuse_lowlevel_notify_inval_inode(struct fuse_session *session, fuse_ino_t ino, off_t from,
+                                     off_t bytes)
+{
+    (void)ino, (void)from, (void)bytes;
+    return session ? 0 : -EINVAL;
+}
+
+void *fuse_req_userdata(fuse_req_t r)
+{
+    (void)r;
+    return NULL;
+}
+
 void fuse_pollhandle_destroy(struct fuse_pollhandle *handle)
 {
     free(handle);

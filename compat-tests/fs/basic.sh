@@ -39,6 +39,22 @@ shows_attributes() {
     [ "$(stat -c %Y "$m/q")" -gt "${before#* }" ] || no "mtime did not move with a send"
 }
 
+# The kernel remembers none of it: neither for who has it open, nor for its name.
+shows_attributes_of_now() {
+    touch "$m/q"
+    perl -e 'my $q = shift; my $none = chr(0);
+        for (1 .. 50) {
+            open(F, "<", $q) && open(G, ">", $q) or die;
+            syswrite(G, "12345");
+            die "open, it has " . (-s F) . " bytes" if -s F != 5;
+            die "its name has " . (-s $q) . " bytes" if -s $q != 5;
+            sysread(F, $none, 5);
+            die "read, it has " . (-s F) . " bytes" if -s F != 0;
+            chmod(0600 + $_ % 2, $q);
+            die "its mode is old" if ((stat F)[2] & 0777) != 0600 + $_ % 2;
+        }' "$m/q" 2>err || no "$(cat err)"
+}
+
 changes_mode() {
     touch "$m/q"
     chmod 604 "$m/q" || no "chmod failed"
@@ -299,6 +315,7 @@ a_damaged_queue_is_alone() {
 
 try "touch creates, rm unlinks" creates_and_removes
 try "ls -l shows owner, mode, bytes and times" shows_attributes
+try "attributes are those of now" shows_attributes_of_now
 try "chmod" changes_mode
 try "bytes of a deep queue" shows_bytes_of_a_deep_queue
 try "echo > and >> send bytes as they are" sends_bytes_as_they_are
