@@ -27,7 +27,7 @@ static const char help[] =
     "\n"
     "What is not given comes from mqx.conf, else 10 messages of 8192 bytes, durable=off.\n";
 
-static int create(const char *name, const struct mqxi_attr *attr, bool chosen)
+static int create(const char *name, const struct mqxi_attr *attr, uint32_t sync, bool chosen)
 {
     struct mqxi_unborn unborn;
     int r;
@@ -38,6 +38,7 @@ static int create(const char *name, const struct mqxi_attr *attr, bool chosen)
     r = mqxi_segment_build(attr, &unborn);
     if (r < 0)
         return r;
+    atomic_store(&unborn.queue->header->sync, sync);
     atomic_store(&unborn.queue->header->chosen, chosen);
     r = mqxi_segment_link(&unborn, name);
     mqxi_segment_finish(&unborn, r == 0);
@@ -117,7 +118,7 @@ int cmd_create(int argc, char **argv)
         .mode = given.mode >= 0 ? (uint32_t)given.mode : 0666u & ~mask,
         .durable = given.durable >= 0 ? (enum mqxi_durable)given.durable : policy.durable,
     };
-    r = create(name + 1, &attr, given.durable >= 0);
+    r = create(name + 1, &attr, policy.sync, given.durable >= 0);
     if (r == -ENOENT || r == -ENOTDIR || r == -EROFS || r == -EACCES || r == -EPERM)
         return fail_because(
             "create", mqxi_dir(),

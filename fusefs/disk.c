@@ -1,48 +1,31 @@
 /*
- * Writers to a sync queue, whose message is sent, and who are answered when it
- * is on disk: as mqxi_durable_wait, which blocks.
+ * Writers to a durable queue, whose message is sent, and who are answered when it
+ * is on disk: as mqxi_stored_wait, which blocks.
  */
 #include "disk.h"
 
 #include <stdlib.h>
 
-#include "durable.h"
 #include "parked.h"
+#include "thread.h"
 #include "wait.h"
-
-#define LOOK_MS 900u   /* how often to look for mqxd: at each tick */
-#define DEAD_MS 30000u /* without mqxd for so long, a writer to a sync queue gives up */
-#define DISK_MS 1000u  /* so long the disk may take before a signal ends the wait for it */
 
 static void discard(struct parked *p)
 {
     free(p);
 }
 
-/* About every second look whether there still is an mqxd, and give up when there was none for long.
- */
 static bool attempt_disk(struct parked *p)
 {
-    const struct mqxi_queue *q = p->attached->queue;
-    uint64_t now = now_ms();
-    bool settled = mqxi_durable_settled(q, p->slot, p->key);
-    bool failed = atomic_load(&q->dead) || (!settled && mqxi_durable_refused(q)) ||
-                  (!settled && p->interrupted && now - p->began_ms > DISK_MS);
+    unsigned token = mqxi_op_enter();
+    int r = mqxi_stored_look(&p->stored);
 
-    if (!failed && !settled) {
-        if (now - p->looked_ms < LOOK_MS)
-            return false;
-        p->looked_ms = now;
-        if (mqxi_mqxd_alive(q->uid))
-            p->alive_ms = now;
-        failed = now - p->alive_ms > DEAD_MS;
-        mqxi_durable_rescan(q->uid); /* a new mqxd hears of the queue here */
-        if (!failed)
-            return false;
-    }
-    if (failed) {
-        mqxi_durable_rescan(q->uid); /* for the next message: perhaps it can be mirrored by then */
-        fuse_reply_err(p->request, EIO);
+    mqxi_op_leave(token);
+    if (r == 0)
+        return false;
+    if (r < 0) {
+        parked_due(p->attached, FOR_ROOM); /* it was withdrawn */
+        fuse_reply_err(p->request, -r);
     } else if (p->control) {
         fuse_reply_ioctl(p->request, 0, NULL, 0);
     } else {
@@ -60,17 +43,21 @@ void disk_wait(const struct parked *writer, uint32_t slot, uint64_t key)
     p.attempt = attempt_disk;
     p.discard = discard;
     p.data = NULL;
-    p.slot = slot;
-    p.key = key;
-    p.looked_ms = p.alive_ms = p.began_ms = now_ms();
-    p.interrupted = fuse_req_interrupted(p.request);
-    if (attempt_disk(&p))
-        return;
+    p.stored.q = p.attached->queue;
+    p.stored.slot = slot;
+    p.stored.key = key;
+    p.stored.interrupted = fuse_req_interrupted(p.request);
+    mqxi_stored_begin(&p.stored);
     kept = malloc(sizeof(*kept));
     if (!kept) {
         fuse_reply_err(p.request, EIO); /* sent, but not known to be on disk */
         return;
     }
     *kept = p;
-    parked_add(kept, seen); /* its interrupt function replaces the writer's */
+    if (p.deadline.tv_sec)
+        kept->stored.deadline = &kept->deadline;
+    if (attempt_disk(kept))
+        free(kept);
+    else
+        parked_add(kept, seen); /* its interrupt function replaces the writer's */
 }

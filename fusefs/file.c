@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "disk.h"
-#include "durable.h"
 #include "engine.h"
 #include "form.h"
 #include "held.h"
@@ -208,7 +207,7 @@ static bool attempt_write(struct parked *p)
     int r = is_sysv(p->attached) && mqxi_held_removed(q)
                 ? -EIDRM
                 : mqxi_put_from(q, &from, p->data, p->len, p->prio, type, &slot, &key);
-    bool sync = r == 0 && atomic_load(&q->header->durable) == MQXI_DURABLE_SYNC;
+    bool stored = r == 0 && mqxi_stored_wanted(q);
 
     mqxi_op_leave(token);
     if (r == -EAGAIN)
@@ -218,7 +217,7 @@ static bool attempt_write(struct parked *p)
         return true;
     }
     parked_due(p->attached, FOR_MESSAGE);
-    if (sync)
+    if (stored)
         disk_wait(p, slot, key);
     else
         fuse_reply_write(p->request, p->written);
@@ -333,7 +332,8 @@ void file_write(struct file *f, fuse_req_t request, const void *data, size_t siz
                        .prio = f->view.prio ? f->view.prio - 1u : 0,
                        .data = (void *)(uintptr_t)data, /* read only; keep copies it */
                        .len = (uint32_t)size,
-                       .written = size};
+                       .written = size,
+                       .stored.nonblock = !block || f->view.reads == READS_AT_ONCE};
     bool form = view_has_form(&f->view);
     int r = file_is_text(f) ? -EBADF : form ? read_form(&p, &f->view, data, size) : 0;
 
@@ -349,7 +349,7 @@ void file_write(struct file *f, fuse_req_t request, const void *data, size_t siz
     else if (!p.data)
         fuse_reply_write(request, p.written);
     else
-        try_or_park(&p, block && f->view.reads != READS_AT_ONCE);
+        try_or_park(&p, !p.stored.nonblock);
     if (form)
         free(p.data);
 }

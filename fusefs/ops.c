@@ -187,12 +187,8 @@ static int check_durable(uint32_t durable, uid_t uid)
 static int open_attached(struct attached *a, const struct view *view, const char *name,
                          struct fuse_file_info *fi)
 {
-    struct file *f;
-    int r = check_durable(atomic_load(&a->queue->header->durable), a->queue->uid);
+    struct file *f = file_open(a, view, fi->flags, sysv_type(name));
 
-    if (r < 0)
-        return r;
-    f = file_open(a, view, fi->flags, sysv_type(name));
     if (!f)
         return -ENOMEM;
     fi->fh = (uintptr_t)f;
@@ -278,6 +274,7 @@ static int create_queue(const char *name, mode_t mode, const struct fuse_ctx *ca
     r = mqxi_segment_build(&attr, &unborn);
     if (r < 0)
         return r;
+    atomic_store(&unborn.queue->header->sync, policy.sync);
     if (geteuid() == 0)
         r = mqxi_segment_give(&unborn, caller->uid, caller->gid);
     if (r == 0)

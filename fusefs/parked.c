@@ -51,7 +51,7 @@ static void interrupted(fuse_req_t request, void *arg)
     struct parked *p = arg;
 
     if (p->direction == FOR_DISK) {
-        p->interrupted = true;
+        p->stored.interrupted = true;
         return;
     }
     take_out(p);

@@ -6,6 +6,7 @@
 
 #include "attached.h"
 #include "mqxfs.h"
+#include "stored.h"
 
 struct file;
 
@@ -28,11 +29,9 @@ struct parked {
     uint32_t prio;
     size_t written; /* what the answer says was written */
     void *data;
-    uint32_t len, slot;
-    uint64_t key;
-    uint64_t looked_ms, alive_ms; /* when mqxd was looked for, and found, last */
-    uint64_t began_ms;            /* the wait for the disk */
-    bool interrupted;             /* in it, by a signal */
+    uint32_t len;
+    struct mqxi_stored stored; /* the wait for the disk */
+    struct timespec deadline;  /* for that, unless it is 0 */
 };
 
 /*
@@ -40,8 +39,7 @@ struct parked {
  * already.  seen: the event word's count before the attempt that failed.
  * Look for fuse_req_interrupted before.  One that is interrupted later is
  * answered at once: EINTR.  But FOR_DISK, whose message is sent already, only
- * says so to its attempt: most signals (a shell's SIGCHLD) end no call, and who
- * tries again after EINTR would send it twice.
+ * says so to its attempt: most signals (a shell's SIGCHLD) end no call.
  */
 void parked_add(struct parked *p, uint32_t seen);
 

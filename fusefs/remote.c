@@ -248,12 +248,18 @@ static int stage(struct remote *r, fuse_req_t request, const struct mqxi_remote_
     return 0;
 }
 
-static void sent(struct remote *r, fuse_req_t request, uint32_t slot, uint64_t key)
+static void sent(struct remote *r, fuse_req_t request, const struct mqxi_remote_send *in,
+                 uint32_t slot, uint64_t key)
 {
-    struct parked p = {.attached = r->attached, .request = request, .control = true};
+    struct parked p = {.attached = r->attached,
+                       .request = request,
+                       .control = true,
+                       .stored.nonblock = in->nonblock,
+                       .deadline = {in->deadline_sec > 0 ? in->deadline_sec : 0,
+                                    in->deadline_nsec % 1000000000}};
 
     parked_due(r->attached, FOR_MESSAGE);
-    if (atomic_load(&r->attached->queue->header->durable) == MQXI_DURABLE_SYNC)
+    if (mqxi_stored_wanted(r->attached->queue))
         disk_wait(&p, slot, key);
     else
         fuse_reply_ioctl(request, 0, NULL, 0);
@@ -299,7 +305,7 @@ static void send(struct remote *r, fuse_req_t request, const struct mqxi_remote_
     }
     parked_due(r->attached, FOR_ROOM); /* if he was told to come: now for who is next */
     if (e == 0)
-        sent(r, request, slot, key);
+        sent(r, request, in, slot, key);
     else
         fuse_reply_err(request, -e);
 }

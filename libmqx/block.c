@@ -4,11 +4,12 @@
  */
 #include "block.h"
 
-#include "durable.h"
+#include "engine.h"
 #include "guard.h"
 #include "held.h"
 #include "repair.h"
 #include "signals.h"
+#include "stored.h"
 #include "sys.h"
 #include "thread.h"
 #include "wait.h"
@@ -200,20 +201,31 @@ bool mqxi_block_swept(struct mqxi_queue *q)
     return r == 0 && swept;
 }
 
-static void let_go(void *queue)
+/* Cancelled: as if it had not been sent, if that can still be. */
+static void let_go(void *arg)
 {
-    mqxi_queue_put(queue);
+    struct mqxi_stored *s = arg;
+    unsigned token = mqxi_op_enter();
+
+    mqxi_withdraw(s->q, s->slot, s->key);
+    mqxi_op_leave(token);
+    mqxi_queue_put(s->q);
 }
 
-ssize_t mqxi_block_stored(struct mqxi_call *call, uint32_t slot, uint64_t key)
+ssize_t mqxi_block_stored(struct mqxi_call *call, bool nonblock, uint32_t slot, uint64_t key)
 {
+    struct mqxi_stored s = {.q = call->q,
+                            .slot = slot,
+                            .key = key,
+                            .deadline = call->deadline,
+                            .nonblock = nonblock};
     ssize_t r;
 
     if (!mqxi_queue_get(call->q))
         return -EIO; /* closed by another thread; sent, but not known to be on disk */
     mqxi_op_leave(call->token);
-    pthread_cleanup_push(let_go, call->q);
-    r = mqxi_durable_wait(call->q, slot, key, call->deadline);
+    pthread_cleanup_push(let_go, &s);
+    r = mqxi_stored_wait(&s, call->restarts);
     pthread_cleanup_pop(0);
     call->token = mqxi_op_enter();
     mqxi_queue_put(call->q);

@@ -36,8 +36,8 @@ ssize_t mqxi_block(struct mqxi_call *call);
  */
 bool mqxi_block_swept(struct mqxi_queue *q);
 
-/* It was sent, to a sync-durable queue: wait until it is on disk.  A cancellation point. */
-ssize_t mqxi_block_stored(struct mqxi_call *call, uint32_t slot, uint64_t key);
+/* It was sent, to a queue whose senders wait for the disk (stored.h).  A cancellation point. */
+ssize_t mqxi_block_stored(struct mqxi_call *call, bool nonblock, uint32_t slot, uint64_t key);
 
 /* Whether this thread's last transfer was a send: then it waits for a reply. */
 extern _Thread_local bool mqxi_block_sent;

@@ -25,7 +25,8 @@
 #include "text.h"
 
 #define DEFAULT_FILE "/etc/mqx/mqx.conf"
-#define FILE_MAX     (1u << 20) /* bytes that are kept */
+#define LONGEST_WAIT (24u * 3600000u) /* ms */
+#define FILE_MAX     (1u << 20)       /* bytes that are kept */
 
 /* The text of a file in which there was no mistake. */
 struct mqxi_conf {
@@ -60,7 +61,9 @@ static const struct key {
     {"durable", true, "off", "off"},
     {"maxmsg", true, "10", "65536"},
     {"msgsize", true, "8192", "16M"},
+    {"receive", true, "at-once", "at-once"},
     {"store_max", true, "unlimited", "unlimited"},
+    {"wait", true, "30s", "30s"},
 };
 #define KEYS (sizeof(keys) / sizeof(*keys))
 static_assert(KEYS <= MQXI_CONF_KEYS, "room for all");
@@ -133,23 +136,24 @@ struct unit {
     uint64_t worth;
 };
 
-/* A number with its unit, or with none: from 1 to max. */
-static bool amount(const char *text, const struct unit *units, uint64_t max, uint64_t *out)
+/* A number with its unit, from least to most. */
+static bool amount(const char *text, const struct unit *units, uint64_t least, uint64_t most,
+                   uint64_t *out)
 {
     char *end;
     unsigned long long n;
 
     errno = 0;
     n = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || errno || n < 1)
+    if (text[0] < '0' || text[0] > '9' || errno)
         return false;
     end += strspn(end, " ");
     while (units->worth && strcmp(end, units->name) != 0)
         units++;
-    if (!units->worth || n > max / units->worth)
+    if (!units->worth || n > most / units->worth)
         return false;
     *out = n * units->worth;
-    return true;
+    return *out >= least;
 }
 
 /* In bytes. */
@@ -158,23 +162,24 @@ static int size(struct reading *r, const char *key, const char *text, uint64_t m
     static const struct unit units[] = {{"", 1},         {"K", 1u << 10},          {"M", 1u << 20},
                                         {"G", 1u << 30}, {"T", (uint64_t)1 << 40}, {"", 0}};
 
-    if (amount(text, units, max, out))
+    if (amount(text, units, 1, max, out))
         return 1;
-    return wrong(r, "%s = %s: must be a size such as 4096, 64K, 10M or 2G, and at most %" PRIu64,
-                 key, text, max);
+    return wrong(r, "%s = %s: must be a size such as 4096, 64K, 10M or 2G, from 1 to %" PRIu64, key,
+                 text, max);
 }
 
-/* In milliseconds. */
-static int duration(struct reading *r, const char *key, const char *text, uint32_t max,
-                    uint32_t *out)
+static const struct unit times[] = {{"", 1},      {"ms", 1},      {"s", 1000},
+                                    {"m", 60000}, {"h", 3600000}, {"", 0}};
+
+/* In milliseconds; units: times, or from times + 1 on, where a number alone is none. */
+static int duration(struct reading *r, const char *key, const char *text, const struct unit *units,
+                    uint32_t least, uint32_t most, uint32_t *out)
 {
-    static const struct unit units[] = {{"", 1},      {"ms", 1},      {"s", 1000},
-                                        {"m", 60000}, {"h", 3600000}, {"", 0}};
     uint64_t ms;
 
-    if (!amount(text, units, max, &ms))
-        return wrong(r, "%s = %s: must be a time such as 500ms, 30s or 5m, and at most %us", key,
-                     text, (unsigned)(max / 1000));
+    if (!amount(text, units, least, most, &ms))
+        return wrong(r, "%s = %s: must be a time such as 500ms, 30s or 5m, from %ums to %us", key,
+                     text, (unsigned)least, (unsigned)(most / 1000));
     *out = (uint32_t)ms;
     return 1;
 }
@@ -195,6 +200,28 @@ static int durable(struct reading *r, const char *text, enum mqxi_durable *out)
             return 1;
         }
     return wrong(r, "durable = %s: must be off, async or sync", text);
+}
+
+static int sync_wait(struct reading *r, const char *text, struct mqxi_policy *p)
+{
+    uint32_t ms = 0;
+
+    if (!duration(r, "wait", text, times + 1, 0, LONGEST_WAIT, &ms))
+        return 0;
+    p->sync = (p->sync & ~MQXI_SYNC_WAIT) | (ms + 1);
+    p->sync_said |= MQXI_SYNC_WAIT;
+    return 1;
+}
+
+static int sync_receive(struct reading *r, const char *text, struct mqxi_policy *p)
+{
+    if (strcmp(text, "commit") != 0 && strcmp(text, "at-once") != 0)
+        return wrong(r, "receive = %s: must be at-once or commit", text);
+    p->sync &= ~MQXI_SYNC_RECEIVE;
+    p->sync_said |= MQXI_SYNC_RECEIVE;
+    if (strcmp(text, "commit") == 0)
+        p->sync |= MQXI_SYNC_RECEIVE;
+    return 1;
 }
 
 static int limits(struct reading *r, const char *text)
@@ -222,7 +249,7 @@ static int unknown(struct reading *r, const char *key)
 static int set_general(struct reading *r, const char *key, const char *text)
 {
     if (strcmp(key, "window") == 0)
-        return duration(r, key, text, 60000, &r->mqxd.window_ms);
+        return duration(r, key, text, times, 1, 60000, &r->mqxd.window_ms);
     if (strcmp(key, "limits") == 0)
         return limits(r, text);
     if (strcmp(key, "store_max") == 0)
@@ -255,6 +282,10 @@ static int set_policy(struct reading *r, struct mqxi_policy *p, const char *key,
         return set_msgsize(r, p, key, text);
     if (strcmp(key, "store_max") == 0)
         return store_max(r, key, text, &p->store_max);
+    if (strcmp(key, "wait") == 0)
+        return sync_wait(r, text, p);
+    if (strcmp(key, "receive") == 0)
+        return sync_receive(r, text, p);
     return unknown(r, key);
 }
 
@@ -274,7 +305,7 @@ static void note(struct reading *r, const char *key, const char *text)
 static int set(void *user, const char *section, const char *key, const char *text)
 {
     struct reading *r = user;
-    struct mqxi_policy other;
+    struct mqxi_policy other = {0};
     bool matches;
     int good;
 

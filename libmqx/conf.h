@@ -12,6 +12,8 @@ struct mqxi_policy {
     uint32_t msgsize; /* for mq_open without attributes: 8192 */
     enum mqxi_durable durable;
     int durable_line;   /* the line that says so; 0: none does */
+    uint32_t sync;      /* MQXI_SYNC_*: wait and receive */
+    uint32_t sync_said; /* which of them a line says */
     bool kernel_limits; /* as the kernel's own queues are limited; for all queues */
     uint64_t store_max; /* bytes of messages that mqxd keeps of it; 0: as many as there are */
 };

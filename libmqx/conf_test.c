@@ -114,6 +114,12 @@ static void test_patterns(void **state)
 static void test_last_one_wins(void **state)
 {
     (void)state;
+    write_conf("[*]\nwait = 1500ms\n[a*]\nreceive = commit\n[ab*]\nwait=2 m\n[abc]\n"
+               "receive = at-once\nwait = 0s\n");
+    assert_int_equal(policy("x").sync, 1501);
+    assert_int_equal(policy("a").sync, 1501 | MQXI_SYNC_RECEIVE);
+    assert_int_equal(policy("ab").sync, 120001 | MQXI_SYNC_RECEIVE);
+    assert_int_equal(policy("abc").sync, 1);
     write_conf("[*]\ndurable = async\nmaxmsg = 5\n[special]\ndurable = off\n");
     assert_int_equal(policy("special").durable, MQXI_DURABLE_OFF);
     assert_int_equal(policy("special").maxmsg, 5);
@@ -147,6 +153,10 @@ static void test_mistakes(void **state)
     is_wrong("[q]\nmaxsize = 1\n", "2: maxsize: no such setting for queues");
     is_wrong("maxmsg = 1\n", "1: maxmsg: no such setting before the first section");
     is_wrong("[q]\nwindow = 1\n", "2: window: no such setting for queues");
+    is_wrong("[q]\nreceive = later\n", "2: receive = later: must be at-once or commit");
+    is_wrong("[q]\nwait = 30\n", "2: wait = 30: must be a time such as 500ms, 30s or 5m");
+    is_wrong("[q]\nwait = -1s\n", "2: wait = -1s: must be a time");
+    is_wrong("[q]\nwait = 25h\n", "2: wait = 25h: must be a time");
     is_wrong("[q]\nnonsense\ndurable = yes\n", "2: neither");
     is_wrong("[q]\ndurable = yes\nnonsense\n", "2: durable");
     is_wrong("[q\ndurable = sync\n", "1: a section must be [pattern]");

@@ -26,9 +26,6 @@
 #include "sys.h"
 #include "wait.h"
 
-#define LOOK_NS  UINT64_C(1000000000) /* how often a waiting sender looks by itself */
-#define DEAD_SEC 30                   /* without mqxd for so long, a waiting sender gives up */
-
 int mqxi_mqxd_path(const char *file, uid_t uid, char *path)
 {
     char name[24];
@@ -249,7 +246,7 @@ void mqxi_durable_rescan(uid_t uid)
     ring(uid, true);
 }
 
-/* --- marking and waiting ---------------------------------------------------------------------- */
+/* --- marking ---------------------------------------------------------------------------------- */
 
 void mqxi_durable_mark(struct mqxi_queue *q, uint32_t slot)
 {
@@ -293,57 +290,4 @@ bool mqxi_durable_settled(const struct mqxi_queue *q, uint32_t slot, uint64_t ke
 bool mqxi_durable_refused(const struct mqxi_queue *q)
 {
     return atomic_load(&q->header->dirty) & MQXI_DIRTY_REFUSED;
-}
-
-static time_t now_sec(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
-}
-
-static bool passed(const struct timespec *deadline)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return deadline && now.tv_sec >= deadline->tv_sec;
-}
-
-/* Signals and deadlines are for who waits for room: a message that is sent is not to look as if it
- * were not, for a disk that takes its usual milliseconds.  But where the disk is full, or the
- * segment damaged so that nobody mirrors it, they must end the call. */
-int mqxi_durable_wait(struct mqxi_queue *q, uint32_t slot, uint64_t key,
-                      const struct timespec *deadline)
-{
-    _Atomic uint32_t *event = &q->header->commit_event;
-    time_t began = now_sec(), looked = began, alive = began, now;
-    int r;
-
-    for (;;) {
-        uint32_t seen = mqxi_event_read(event);
-
-        if (atomic_load(&q->dead))
-            return -EIO;
-        if (mqxi_durable_settled(q, slot, key))
-            return 0;
-        if (mqxi_durable_refused(q)) {
-            mqxi_durable_rescan(q->uid); /* for the next message: perhaps it can by now */
-            return -EIO;
-        }
-        r = mqxi_event_sleep(event, seen, NULL, LOOK_NS, true);
-        now = now_sec();
-        if (now > began + 1 && (r == -EINTR || passed(deadline)))
-            return -EIO;
-        if (now == looked)
-            continue;
-        looked = now;
-        if (mqxi_mqxd_alive(q->uid))
-            alive = now;
-        else if (now - alive > DEAD_SEC)
-            return -EIO;
-        /* A new mqxd, or one that has not found this queue yet, hears of it here. */
-        mqxi_durable_rescan(q->uid);
-    }
 }

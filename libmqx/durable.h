@@ -2,8 +2,6 @@
 #ifndef MQXI_DURABLE_H
 #define MQXI_DURABLE_H
 
-#include <time.h>
-
 #include "queue.h"
 
 /* Is there a living mqxd that serves queues of this user (the user's own, or root's)?  True where
@@ -17,12 +15,6 @@ void mqxi_durable_mark(struct mqxi_queue *q, uint32_t slot);
 /* Created, or about to be unlinked, or its mode or policy changed: ask mqxd to look at the
  * directories again.  Async-signal-safe, does not block. */
 void mqxi_durable_rescan(uid_t uid);
-
-/* Wait until the message `key` of this slot is on disk, or was received.  0; -EIO: it is sent, but
- * not known to be on disk: no mqxd, or after a second or two of waiting, a signal or the deadline
- * (CLOCK_REALTIME; NULL: none).  A cancellation point. */
-int mqxi_durable_wait(struct mqxi_queue *q, uint32_t slot, uint64_t key,
-                      const struct timespec *deadline);
 
 /* One look, without waiting: is it on disk, or received, or the queue no longer durable?
  * commit_event moves when that changes. */

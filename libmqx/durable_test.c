@@ -6,6 +6,7 @@
 
 #include "engine.h"
 #include "snapshot.h"
+#include "stored.h"
 #include "testing.h"
 #include "wait.h"
 
@@ -283,10 +284,18 @@ struct waiting {
 };
 static struct waiting w;
 
+static int wait_until_stored(struct mqxi_queue *q, uint32_t slot, uint64_t key,
+                             const struct timespec *deadline)
+{
+    struct mqxi_stored s = {.q = q, .slot = slot, .key = key, .deadline = deadline};
+
+    return mqxi_stored_wait(&s, true);
+}
+
 static void wait_for_disk(void *arg)
 {
     (void)arg;
-    IS(mqxi_durable_wait(attach("q"), w.slot, w.key, NULL), 0);
+    IS(wait_until_stored(attach("q"), w.slot, w.key, NULL), 0);
 }
 
 static pid_t sender(struct mqxi_queue *q)
@@ -345,9 +354,9 @@ static void until_replaced(void)
     IS(mqxi_take(q, &t), 0);
     IS(mqxi_take_commit(q, &t), 0);
     IS(mqxi_put(q, "y", 1, 0, 0, NULL, NULL), 0);
-    IS(mqxi_durable_wait(q, slot, key, NULL), 0);
+    IS(wait_until_stored(q, slot, key, NULL), 0);
     IS(mqxi_take(q, &t), 0);
-    IS(mqxi_durable_wait(q, slot, key, NULL), 0);
+    IS(wait_until_stored(q, slot, key, NULL), 0);
 }
 
 static void until_unlinked(void)
@@ -373,7 +382,7 @@ static void until_the_deadline(void)
     atomic_store(&q->header->durable, MQXI_DURABLE_SYNC);
     clock_gettime(CLOCK_REALTIME, &deadline);
     IS(mqxi_put(q, "x", 1, 0, 0, &slot, &key), 0);
-    IS(mqxi_durable_wait(q, slot, key, &deadline), -EIO);
+    IS(wait_until_stored(q, slot, key, &deadline), -ETIMEDOUT);
 }
 
 static void interrupted(int sig)
@@ -387,7 +396,7 @@ static void wait_and_fail(void *arg)
 
     (void)arg;
     sigaction(SIGUSR1, &action, NULL);
-    IS(mqxi_durable_wait(attach("q"), w.slot, w.key, NULL), -EIO);
+    IS(wait_until_stored(attach("q"), w.slot, w.key, NULL), -EINTR);
 }
 
 static void until_a_signal(void)
@@ -410,6 +419,83 @@ static void until_a_signal(void)
     finish(child);
 }
 
+/* --- withdrawing ------------------------------------------------------------------------------ */
+
+static void withdraw_each(void)
+{
+    struct mqxi_queue *q = create("q", 200, 8);
+    struct mqxi_taken t;
+    uint32_t slot[200];
+    uint64_t key[200];
+
+    atomic_store(&q->header->durable, MQXI_DURABLE_SYNC);
+    for (int i = 0; i < 200; i++)
+        IS(mqxi_put(q, "x", 1, (uint32_t)i % 3, 0, &slot[i], &key[i]), 0);
+    for (int i = 0; i < 200; i += 2) {
+        IS(mqxi_withdraw(q, slot[i], key[i]), 0);
+        IS(mqxi_withdraw(q, slot[i], key[i]), -ESTALE);
+    }
+    CHECK(mqxi_count(q) == 100);
+    CHECK(atomic_load(&q->header->last_recv_ns) == q->header->created_ns); /* nobody received */
+    for (int prio = 2; prio >= 0; prio--)
+        for (int i = 1; i < 200; i += 2)
+            if (i % 3 == prio) {
+                IS(mqxi_take(q, &t), 0);
+                CHECK(t.key == key[i]);
+                IS(mqxi_take_commit(q, &t), 0);
+            }
+    IS(mqxi_take(q, &t), -EAGAIN);
+}
+
+static void withdraw_what_is_not_ours_any_more(void)
+{
+    struct mqxi_queue *q = create("q", 10, 8);
+    struct mqxi_taken t;
+    uint32_t slot;
+    uint64_t key;
+
+    IS(mqxi_put(q, "x", 1, 0, 0, &slot, &key), 0);
+    mqxi_snapshot_stored(q, slot, key);
+    IS(mqxi_withdraw(q, slot, key), -EALREADY);
+    IS(mqxi_take(q, &t), 0);
+    CHECK(t.key == key);
+    IS(mqxi_withdraw(q, slot, key), -ESTALE);
+    IS(mqxi_take_commit(q, &t), 0);
+    IS(mqxi_withdraw(q, slot, key), -ESTALE);
+    IS(mqxi_put(q, "y", 1, 0, 0, &slot, NULL), 0);
+    IS(mqxi_withdraw(q, slot, key), -ESTALE);
+    CHECK(mqxi_count(q) == 1);
+}
+
+static struct mqxi_stored impatient(struct mqxi_queue *q)
+{
+    struct mqxi_stored s = {.q = q, .nonblock = true};
+
+    IS(mqxi_put(q, "x", 1, 0, 0, &s.slot, &s.key), 0);
+    return s;
+}
+
+/* As room in a full queue; of an async queue, too, but not where there is no mqxd. */
+static void while_the_disk_is_full(void)
+{
+    struct mqxi_queue *q = create("q", 10, 8);
+    int lock = lock_file(O_RDWR | O_CREAT);
+    struct mqxi_stored s;
+
+    atomic_store(&q->header->durable, MQXI_DURABLE_ASYNC);
+    CHECK(!mqxi_stored_wanted(q));
+    atomic_store(&q->header->disk_full, 1);
+    CHECK(mqxi_stored_wanted(q));
+    hold(lock, F_WRLCK, MQXI_LOCK_SERVES);
+    s = impatient(q);
+    IS(mqxi_stored_wait(&s, true), -EAGAIN);
+    CHECK(mqxi_count(q) == 0);
+    hold(lock, F_UNLCK, MQXI_LOCK_SERVES);
+    s = impatient(q);
+    IS(mqxi_stored_wait(&s, true), 0);
+    CHECK(mqxi_count(q) == 1 && !mqxi_stored_wanted(q));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -417,6 +503,8 @@ int main(void)
         UNIT(no_mark_is_lost),    UNIT(killed_anywhere),      UNIT(new_doorbell_is_found),
         UNIT(until_stored),       UNIT(until_received),       UNIT(until_replaced),
         UNIT(until_unlinked),     UNIT(until_the_deadline),   UNIT(until_a_signal),
+        UNIT(withdraw_each),      UNIT(withdraw_what_is_not_ours_any_more),
+        UNIT(while_the_disk_is_full),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -454,7 +454,9 @@ static const struct mqxi_identity *holder(const struct mqxi_queue *q, const stru
     return me && atomic_load_explicit(&me->owner, memory_order_relaxed) == t->owner ? me : NULL;
 }
 
-int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
+/* received: else it is only taken out. */
+static inline __attribute__((always_inline)) int
+consume(struct mqxi_queue *q, const struct mqxi_taken *t, bool received)
 {
     const struct mqxi_identity *me;
     struct mqxi_header *h = q->header;
@@ -472,19 +474,50 @@ int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
     }
     if (__builtin_expect(q->types != NULL, 0)) {
         mqxi_held_sub(q, t->len); /* while the slot is still owned: held.h */
-        mqxi_hint(&h->last_recv_pid, atomic_load_explicit(&me->pid, memory_order_relaxed));
+        if (received)
+            mqxi_hint(&h->last_recv_pid, atomic_load_explicit(&me->pid, memory_order_relaxed));
     }
     mqxi_slot_release(q, t->slot);
     atomic_signal_fence(memory_order_seq_cst); /* as in announce() */
     durable = atomic_load_explicit(&h->durable, memory_order_relaxed);
-    atomic_store_explicit(&h->last_recv_ns, now_coarse(), memory_order_relaxed);
-    mqxi_hint(&h->recv_cpu, (uint32_t)sched_getcpu());
+    if (received) {
+        atomic_store_explicit(&h->last_recv_ns, now_coarse(), memory_order_relaxed);
+        mqxi_hint(&h->recv_cpu, (uint32_t)sched_getcpu());
+    }
     if (durable != MQXI_DURABLE_OFF)
         mqxi_durable_mark(q, t->slot);
     mqxi_slot_freed(q);
     if (durable == MQXI_DURABLE_SYNC)
         mqxi_event_signal(&h->commit_event, true); /* received counts as durable for its sender */
     return vanished(q);
+}
+
+int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
+{
+    return consume(q, t, true);
+}
+
+int mqxi_withdraw(struct mqxi_queue *q, uint32_t slot, uint64_t key)
+{
+    struct mqxi_slot *s = mqxi_slot(q, slot);
+    struct mqxi_taken t = {.slot = slot, .key = key};
+    struct mqxi_identity *me;
+    uint64_t seen = key;
+    int r = vanished(q);
+
+    me = r < 0 ? NULL : mqxi_client_self(q->registry, &r);
+    if (!me)
+        return r;
+    t.owner = atomic_load_explicit(&me->owner, memory_order_relaxed);
+    if (!atomic_compare_exchange_strong(&q->ctl[slot], &seen, MQXI_CTL_TAKING | t.owner))
+        return -ESTALE;
+    r = slot >= q->layout.front ? mqxi_index_refresh(q, slot) : 0;
+    t.len = mqxi_slot_see(&s->len);
+    if (atomic_load_explicit(&s->disk_key, memory_order_acquire) == key) {
+        mqxi_take_abort(q, &t);
+        return -EALREADY;
+    }
+    return r < 0 ? r : consume(q, &t, false);
 }
 
 int mqxi_take_abort(struct mqxi_queue *q, const struct mqxi_taken *t)

@@ -75,6 +75,11 @@
 enum mqxi_kind { MQXI_KIND_POSIX = 1, MQXI_KIND_SYSV = 2 };
 enum mqxi_durable { MQXI_DURABLE_OFF = 0, MQXI_DURABLE_ASYNC = 1, MQXI_DURABLE_SYNC = 2 };
 
+/* header->sync: how calls on a sync-durable queue wait for mqxd.  Packed, since it is handed from
+ * the configuration to the header, to the store and back. */
+#define MQXI_SYNC_WAIT    0x7fffffffu /* ms that they wait for it, plus 1; 0: the default */
+#define MQXI_SYNC_RECEIVE 0x80000000u /* a receive, too: until its removal is committed */
+
 /* header->dirty.  A changer sets MARKED, rings mqxd, and sets RUNG so that nobody else has to ring
  * until mqxd looks: mqxd clears both and adds STEP before it reads the bitmap. */
 #define MQXI_DIRTY_MARKED  1u
@@ -149,7 +154,7 @@ struct mqxi_header {
     _Atomic uint64_t changed_ns; /* CLOCK_REALTIME: msg_ctime */
     uint64_t builder;            /* owner id of its creator: state BUILDING ends with him */
 
-    uint8_t pad8[4];
+    _Atomic uint32_t sync; /* policy: MQXI_SYNC_*; 0: the defaults */
     _Atomic uint32_t chosen; /* policy: `durable` was said of this queue; mqx.conf does not change it */
     uint8_t pad1[56];
 
@@ -191,7 +196,9 @@ struct mqxi_header {
     _Atomic uint64_t held;    /* messages << MQXI_HELD_BITS | bytes in the queue: derived from the
                                  slots.  Changed by who owns the slot concerned */
     _Atomic uint32_t recount; /* raised by who mends a slot: held may be wrong */
-    uint8_t pad6[108];
+
+    _Atomic uint32_t disk_full; /* mqxd: what is sent cannot be stored now; hint: it may have died */
+    uint8_t pad6[104];
 
     /* Readiness (bell.c), written only for who polls. */
     _Atomic uint32_t shown;   /* what the FIFO was last made to show: count of changes << 2 | MQXI_CAN_*
@@ -258,6 +265,8 @@ static_assert(offsetof(struct mqxi_header, send_event) == 512, "receivers: own l
 static_assert(offsetof(struct mqxi_header, reserved) == 640, "growth: own line pair");
 static_assert(offsetof(struct mqxi_header, commit_event) == 768, "durability: own line pair");
 static_assert(offsetof(struct mqxi_header, state) == 140, "System V: beside the policies");
+static_assert(offsetof(struct mqxi_header, sync) == 192, "durability: beside the policies");
+static_assert(offsetof(struct mqxi_header, disk_full) == 788, "durability: own line pair");
 static_assert(offsetof(struct mqxi_header, chosen) == 196, "durability: beside the policies");
 static_assert(offsetof(struct mqxi_header, held) == 776, "System V: beside durability");
 static_assert(offsetof(struct mqxi_header, shown) == 896, "readiness: own line pair");

@@ -501,6 +501,7 @@ int mqxi_msqid_create(const struct mqxi_msqid_new *n, struct mqxi_queue **out)
     if (r < 0)
         return r;
     describe(u.queue, n);
+    atomic_store(&u.queue->header->sync, n->sync);
     r = place(&u, n->most, -1);
     mqxi_segment_finish(&u, r == 0);
     *out = u.queue;

@@ -26,6 +26,7 @@ struct mqxi_msqid_new {
     uint64_t qbytes;
     uint32_t most; /* queues that there may be */
     enum mqxi_durable durable;
+    uint32_t sync;
 };
 
 /* All return 0 or -errno. */

@@ -57,7 +57,9 @@ static mode_t read_umask(void)
     return mask;
 }
 
-/* A message on disk when send returns is a promise that needs somebody who writes it. */
+/* A message on disk when send returns is a promise that needs somebody who writes it.  And where
+ * mqxd has not run since the last boot, there may be a queue of this name, with messages, to be
+ * restored. */
 int mqxi_check_durable(const char *name, enum mqxi_durable durable, uid_t uid)
 {
     static atomic_flag said = ATOMIC_FLAG_INIT;
@@ -69,7 +71,7 @@ int mqxi_check_durable(const char *name, enum mqxi_durable durable, uid_t uid)
     if (!atomic_flag_test_and_set(&said)) {
         n = snprintf(text, sizeof(text),
                      "mqx: queue /%s is durable (sync) but mqxd is not running: start mqxd, or set "
-                     "durable to async or off for it in mqx.conf and create it anew\n",
+                     "durable to async or off for it in mqx.conf\n",
                      name);
         MQXI_SYS(SYS_write, 2, text, n);
     }
@@ -78,20 +80,19 @@ int mqxi_check_durable(const char *name, enum mqxi_durable durable, uid_t uid)
 
 /* What the new queue shall be.  The kernel's order: its limits first, of which the number of
  * queues comes before these attributes. */
-static int choose_attr(const struct opening *o, struct mqxi_attr *out)
+static int choose_attr(const struct opening *o, struct mqxi_policy *policy, struct mqxi_attr *out)
 {
-    struct mqxi_policy policy;
     long maxmsg, msgsize;
     bool kernel;
-    int r = mqxi_conf_policy(o->name, &policy);
+    int r = mqxi_conf_policy(o->name, policy);
 
     if (r < 0)
         return r;
-    kernel = mqxi_limits_kernel(policy.kernel_limits);
+    kernel = mqxi_limits_kernel(policy->kernel_limits);
     if (kernel)
-        mqxi_limits_default(&policy.maxmsg, &policy.msgsize);
-    maxmsg = o->attr ? o->attr->mq_maxmsg : (long)policy.maxmsg;
-    msgsize = o->attr ? o->attr->mq_msgsize : (long)policy.msgsize;
+        mqxi_limits_default(&policy->maxmsg, &policy->msgsize);
+    maxmsg = o->attr ? o->attr->mq_maxmsg : (long)policy->maxmsg;
+    msgsize = o->attr ? o->attr->mq_msgsize : (long)policy->msgsize;
     r = kernel ? mqxi_limits_check(maxmsg, msgsize) : 0;
     if (r < 0)
         return r;
@@ -100,7 +101,7 @@ static int choose_attr(const struct opening *o, struct mqxi_attr *out)
     out->maxmsg = (uint32_t)maxmsg;
     out->msgsize = (uint32_t)msgsize;
     out->mode = o->mode & 07777 & ~read_umask();
-    out->durable = policy.durable;
+    out->durable = policy->durable;
     return 0;
 }
 
@@ -156,8 +157,9 @@ int mqxi_open_descriptor(struct mqxi_queue *q, int oflag)
 static int try_create(const struct opening *o, struct mqxi_queue **out, int *fd)
 {
     struct mqxi_unborn unborn;
+    struct mqxi_policy policy;
     struct mqxi_attr attr;
-    int r = choose_attr(o, &attr);
+    int r = choose_attr(o, &policy, &attr);
 
     if (r == 0)
         r = mqxi_check_durable(o->name, attr.durable, (uid_t)MQXI_SYS(SYS_geteuid));
@@ -165,6 +167,7 @@ static int try_create(const struct opening *o, struct mqxi_queue **out, int *fd)
         r = mqxi_segment_build(&attr, &unborn);
     if (r < 0)
         return r;
+    atomic_store(&unborn.queue->header->sync, policy.sync);
     *fd = mqxi_open_descriptor(unborn.queue, o->oflag);
     r = *fd < 0 ? *fd : mqxi_segment_link(&unborn, o->name);
     mqxi_segment_finish(&unborn, r == 0);
@@ -256,12 +259,10 @@ static int find_queue(const struct opening *o, struct mqxi_queue **out, int *fd)
     }
     if (r < 0)
         return r;
-    r = permitted(*out, access_of(o->oflag)) ? 0 : -EACCES;
-    if (r == 0)
-        r = mqxi_check_durable(o->name, atomic_load(&(*out)->header->durable), (*out)->uid);
-    if (r < 0)
-        mqxi_queue_put(*out);
-    return r;
+    if (permitted(*out, access_of(o->oflag)))
+        return 0;
+    mqxi_queue_put(*out);
+    return -EACCES;
 }
 
 /* The kernel takes a descriptor before it looks for the queue: -EMFILE and -ENFILE come first. */

@@ -48,6 +48,14 @@ int mqxi_policy_set(int fd, const struct mqxi_header *header, enum mqxi_durable 
     return r < 0 ? r : 1;
 }
 
+int mqxi_policy_set_sync(int fd, const struct mqxi_header *header, uint32_t which, uint32_t sync)
+{
+    uint32_t is = atomic_load(&header->sync), shall = (is & ~which) | (sync & which);
+    int r = shall == is ? 0 : put(fd, offsetof(struct mqxi_header, sync), shall);
+
+    return r < 0 ? r : shall != is;
+}
+
 void mqxi_policy_settle(void)
 {
     /* A kernel that cannot (nohz_full): what a processor puts off, it does within microseconds. */

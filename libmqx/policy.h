@@ -14,6 +14,9 @@
 int mqxi_policy_set(int fd, const struct mqxi_header *header, enum mqxi_durable durable,
                     bool chosen);
 
+/* The same for how sync-durable calls wait: those of MQXI_SYNC_* that are in `which`. */
+int mqxi_policy_set_sync(int fd, const struct mqxi_header *header, uint32_t which, uint32_t sync);
+
 /* After that, and before anybody looks at the slots: whoever sends or receives from now on knows
  * that the queue is durable, and what was done by those who did not know can be seen. */
 void mqxi_policy_settle(void);

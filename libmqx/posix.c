@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "block.h"
-#include "durable.h"
 #include "engine.h"
 #include "files.h"
 #include "notify.h"
 #include "posix.h"
 #include "remote.h"
+#include "stored.h"
 #include "sys.h"
 #include "thread.h"
 #include "wait.h"
@@ -146,6 +146,15 @@ static __attribute__((noinline)) ssize_t receive_remote(const struct transfer *t
     return r;
 }
 
+/* It is sent, and shall be on disk. */
+static __attribute__((noinline)) ssize_t send_stored(struct transfer *t)
+{
+    int flags = mqxi_sys_fcntl(t->fd, F_GETFL, 0);
+
+    t->call.restarts = true;
+    return mqxi_block_stored(&t->call, flags >= 0 && flags & O_NONBLOCK, t->slot, t->key);
+}
+
 int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
                   const struct timespec *deadline)
 {
@@ -184,9 +193,8 @@ int mqx_timedsend(mqd_t fd, const char *msg, size_t len, unsigned prio,
         r = attempt_send(&t.call);
         if (__builtin_expect(r == -EAGAIN, 0))
             r = transfer_blocked(&t);
-        if (r == 0 && atomic_load_explicit(&t.call.q->header->durable, memory_order_relaxed) ==
-                          MQXI_DURABLE_SYNC)
-            r = mqxi_block_stored(&t.call, t.slot, t.key);
+        if (r == 0 && mqxi_stored_wanted(t.call.q))
+            r = send_stored(&t);
         mqxi_block_sent = true;
     }
     mqxi_op_leave(t.call.token);

@@ -34,7 +34,7 @@ enum mqxi_request {
     MQXI_NOTIFY,       /* tell: struct mqxi_remote_notify */
 };
 
-#define MQXI_REMOTE_MAGIC UINT64_C(0x3178716d65746f72) /* changes with anything in here */
+#define MQXI_REMOTE_MAGIC UINT64_C(0x3278716d65746f72) /* changes with anything in here */
 
 struct mqxi_remote_state {
     uint64_t magic;
@@ -55,6 +55,8 @@ struct mqxi_remote_stage {
 
 struct mqxi_remote_send {
     struct mqxi_remote_caller caller;
+    int64_t deadline_sec; /* CLOCK_REALTIME; 0: none.  For the disk: it waits for nothing else */
+    uint32_t deadline_nsec, nonblock;
     uint32_t prio, len;
     uint8_t data[MQXI_REMOTE_INLINE]; /* where len is larger: none */
 };

@@ -149,6 +149,14 @@ static int stage(struct call *c)
     return r;
 }
 
+/* Does the caller want to wait?  Only the kernel knows: others may share the descriptor. */
+static int may_wait(const struct call *c)
+{
+    int flags = mqxi_sys_fcntl(c->fd, F_GETFL, 0);
+
+    return flags < 0 ? -EBADF : flags & O_NONBLOCK ? -EAGAIN : 0;
+}
+
 static ssize_t attempt_send(struct call *c)
 {
     struct mqxi_remote_send out;
@@ -158,6 +166,9 @@ static ssize_t attempt_send(struct call *c)
     if (r < 0)
         return r;
     out.caller = mqxi_remote_self();
+    out.deadline_sec = c->deadline ? c->deadline->tv_sec + !c->deadline->tv_sec : 0; /* 0: none */
+    out.deadline_nsec = c->deadline ? (uint32_t)c->deadline->tv_nsec : 0;
+    out.nonblock = may_wait(c) == -EAGAIN;
     out.prio = c->prio;
     out.len = (uint32_t)c->len;
     memcpy(out.data, c->msg, n);
@@ -266,14 +277,6 @@ static int sleep_on(struct call *c, const struct mqxi_bell_word *w, uint32_t see
         r = mqxi_event_sleep(&nothing, 0, c->deadline, UNHEARD_NS, true);
     pthread_cleanup_pop(0);
     return r;
-}
-
-/* Does the caller want to wait?  Only the kernel knows: others may share the descriptor. */
-static int may_wait(const struct call *c)
-{
-    int flags = mqxi_sys_fcntl(c->fd, F_GETFL, 0);
-
-    return flags < 0 ? -EBADF : flags & O_NONBLOCK ? -EAGAIN : 0;
 }
 
 /* An attempt, after which the bell is rung, if w is given.  A signal that comes meanwhile must not

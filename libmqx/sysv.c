@@ -18,6 +18,7 @@
 #include "msqids.h"
 #include "msqs.h"
 #include "posix.h"
+#include "stored.h"
 #include "sys.h"
 #include "thread.h"
 #include "tidy.h"
@@ -73,7 +74,8 @@ static int create(key_t key, int flags)
                                  .msgsize = policy.msgsize ? policy.msgsize : limits.msgmax,
                                  .qbytes = limits.msgmnb,
                                  .most = limits.msgmni,
-                                 .durable = policy.durable},
+                                 .durable = policy.durable,
+                                 .sync = policy.sync},
         &q);
     if (r < 0)
         return r;
@@ -87,14 +89,12 @@ static int create(key_t key, int flags)
 static int check_found(const struct mqxi_queue *q, int flags)
 {
     unsigned wanted = ((unsigned)flags >> 6 | (unsigned)flags >> 3 | (unsigned)flags) & 7;
-    int r;
 
     if (flags & IPC_CREAT && flags & IPC_EXCL)
         return -EEXIST;
     if (wanted & ~mqxi_msqs_mode(q))
         return -EACCES;
-    r = check_durable(q->header->key, atomic_load(&q->header->durable), q->uid);
-    return r < 0 ? r : q->id;
+    return q->id;
 }
 
 /* The id of the queue with this key.  -ENOENT. */
@@ -305,9 +305,8 @@ int mqx_msgsnd(int id, const void *message, size_t len, int flags)
         t.len = (uint32_t)len;
         t.type = type;
         r = transfer(&t, attempt_send, flags);
-        if (r == 0 && atomic_load_explicit(&t.call.q->header->durable, memory_order_relaxed) ==
-                          MQXI_DURABLE_SYNC)
-            r = mqxi_block_stored(&t.call, t.slot, t.key);
+        if (r == 0 && mqxi_stored_wanted(t.call.q))
+            r = mqxi_block_stored(&t.call, flags & IPC_NOWAIT, t.slot, t.key);
     }
     mqxi_op_leave(t.call.token);
     mqxi_queue_settle();

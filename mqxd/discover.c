@@ -43,6 +43,7 @@ struct looking {
     struct attached **changed; /* mirrored ones whose record has changed */
     struct store_queue *records;
     size_t changed_count;
+    bool full; /* the disk is: nothing is put */
 };
 
 /* --- looking ---------------------------------------------------------------------------------- */
@@ -143,6 +144,7 @@ static struct store_queue record_of(const struct mqxi_queue *q, const char *name
                                  .chosen = atomic_load(&h->chosen),
                                  .uid = q->uid,
                                  .gid = q->gid,
+                                 .sync = atomic_load(&h->sync),
                                  .created_ns = h->created_ns};
 
     memcpy(record.uuid, h->uuid, sizeof(record.uuid));
@@ -157,7 +159,7 @@ static bool same(const struct store_queue *a, const struct store_queue *b)
     return memcmp(a->uuid, b->uuid, 16) == 0 && strcmp(a->name, b->name) == 0 &&
            a->kind == b->kind && a->maxmsg == b->maxmsg && a->msgsize == b->msgsize &&
            a->mode == b->mode && a->durable == b->durable && a->chosen == b->chosen &&
-           a->uid == b->uid && a->gid == b->gid &&
+           a->sync == b->sync && a->uid == b->uid && a->gid == b->gid &&
            a->created_ns == b->created_ns && memcmp(&a->sysv, &b->sysv, sizeof(a->sysv)) == 0;
 }
 
@@ -348,17 +350,26 @@ static int look_for_gone(struct looking *l)
 
 /* --- acting ----------------------------------------------------------------------------------- */
 
+static bool ends(const struct store_queue *record)
+{
+    return record->durable == MQXI_DURABLE_OFF;
+}
+
 /* For store_transact: 1 if there is nothing to be written. */
 static int write_changes(struct store *s, void *arg)
 {
     const struct looking *l = arg;
-    bool any = l->gone_count + l->changed_count > 0;
+    bool any = l->gone_count > 0;
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < l->changed_count; i++)
-        r = l->records[i].durable == MQXI_DURABLE_OFF ? store_delete_queue(s, l->records[i].uuid)
-                                                      : store_put_queue(s, &l->records[i]);
-    for (size_t i = 0; r == 0 && i < l->found_count; i++)
+    for (size_t i = 0; r == 0 && i < l->changed_count; i++) {
+        if (l->full && !ends(&l->records[i]))
+            continue;
+        r = ends(&l->records[i]) ? store_delete_queue(s, l->records[i].uuid)
+                                 : store_put_queue(s, &l->records[i]);
+        any = true;
+    }
+    for (size_t i = 0; r == 0 && !l->full && i < l->found_count; i++)
         if (l->found[i].changed) {
             r = store_put_queue(s, &l->found[i].record);
             any = true;
@@ -405,9 +416,11 @@ static void note_changes(struct looking *l)
     for (size_t i = 0; i < l->changed_count; i++) {
         struct attached *a = l->changed[i];
 
+        if (l->full && !ends(&l->records[i]))
+            continue;
         a->record = l->records[i];
         a->mode = a->record.mode;
-        if (a->record.durable != MQXI_DURABLE_OFF)
+        if (!ends(&a->record))
             continue;
         mqxi_snapshot_wake(a->q);
         mirror_remove(l->m, a);
@@ -462,12 +475,34 @@ static int act(struct looking *l)
 {
     int r = store_transact(l->m->store, write_changes, l);
 
+    l->full = r == -ENOSPC;
+    if (l->full)
+        r = store_remove(l->m->store, write_changes, l);
     if (r < 0)
         return r;
     note_changes(l);
     for (size_t i = 0; i < l->gone_count; i++)
         forget(l->m, &l->gone[i]);
     return 0;
+}
+
+/* New ones that the store cannot have yet. */
+static void postpone(struct looking *l)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < l->found_count; i++) {
+        struct found *f = &l->found[i];
+
+        if (!f->changed) {
+            l->found[kept++] = *f;
+            continue;
+        }
+        atomic_store(&f->q->header->disk_full, 1);
+        mqxi_snapshot_wake(f->q);
+        mqxi_segment_detach(f->q);
+    }
+    l->found_count = kept;
 }
 
 int discover_gone(struct mirror *m)
@@ -494,10 +529,12 @@ int discover(struct mirror *m)
         r = look_for_gone(&l);
     if (r == 0)
         r = act(&l);
+    if (l.full)
+        postpone(&l);
     if (r == 0) {
         remove_vanished(m);
         r = add_found(&l);
     }
     finish(&l);
-    return r;
+    return r == 0 && l.full ? -ENOSPC : r;
 }

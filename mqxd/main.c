@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "bell.h"
+#include "changes.h"
 #include "discover.h"
 #include "log.h"
 #include "mqx.h"
@@ -26,9 +27,8 @@
 #include "where.h"
 
 #define LAST_NS (UINT64_C(10) * 1000000000) /* for the last commit, while others go on sending */
-#define LOOK_NS                                                                                    \
-    (UINT64_C(2) * 1000000000) /* at most, from one look at the directories to the next */
-#define AGAIN_S 1              /* until what failed for want of something is tried again */
+#define LOOK_NS (UINT64_C(60) * 1000000000) /* for what nobody could ring for: in a user namespace, say */
+#define AGAIN_NS UINT64_C(1000000000) /* until what failed for want of something is tried again */
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -47,6 +47,7 @@ static const char help[] =
 
 static struct bell bell;
 static volatile sig_atomic_t stop, reload;
+static bool disk_full; /* as was said last */
 
 static void on_signal(int signal)
 {
@@ -102,70 +103,83 @@ static int find_store(const char *option, char *out)
 
 /* --- serving ---------------------------------------------------------------------------------- */
 
-/*
- * Queues were created or unlinked, seen from time to time: by somebody who could
- * not ring, killed just before or in a user namespace in which our doorbell is
- * nobody's.
- */
-static bool names_changed(void)
+static bool rescan; /* the directories are to be looked at */
+
+/* The disk is full, or was until now: say so, once. */
+static void note_full(struct mirror *m, bool full)
 {
-    static const enum mqxi_place place[] = {MQXI_QUEUES, MQXI_GONE};
-    static struct timespec seen[2];
+    if (full && !disk_full)
+        say("the disk of the store is full; who sends to durable queues waits until there is room");
+    if (!full && disk_full)
+        say("there is room on the disk of the store again");
+    disk_full = full;
+    mirror_full(m, full);
+}
+
+/* Is there room again?  Asked about each second. */
+static int look_for_room(struct mirror *m, uint64_t now)
+{
     static uint64_t next;
-    uint64_t now = mirror_now();
-    bool changed = false;
+    int r;
 
-    if (now < next)
-        return false;
-    next = now + LOOK_NS;
-    for (int i = 0; i < 2; i++) {
-        char path[PATH_MAX];
-        struct stat st;
-
-        if (mqxi_path(place[i], "", path) < 0 || stat(path, &st) < 0)
-            continue;
-        changed |= st.st_mtim.tv_sec != seen[i].tv_sec || st.st_mtim.tv_nsec != seen[i].tv_nsec;
-        seen[i] = st.st_mtim;
-    }
-    return changed;
+    if (!disk_full || now < next)
+        return 0;
+    next = now + AGAIN_NS;
+    r = store_more(m->store);
+    if (r == 0)
+        note_full(m, false);
+    return r == -ENOSPC ? 0 : r;
 }
 
 /* Look for new queues.  Where something is missing for that, those that are known are served
  * meanwhile. */
-static int look(struct mirror *m, bool *rescan)
+static int look(struct mirror *m)
 {
     static bool missing;
     int r;
 
-    if (bell_rescan(&bell) || names_changed())
-        *rescan = true;
-    if (!*rescan)
+    if (bell_rescan(&bell))
+        rescan = true;
+    if (!rescan)
         return 0;
     r = discover(m);
-    *rescan = discover_later(r);
-    if (*rescan && !missing)
+    rescan = discover_later(r) || r == -ENOSPC;
+    if (r == -ENOSPC) {
+        note_full(m, true);
+        return 0;
+    }
+    if (rescan && !missing)
         say("new queues cannot be looked for: %s; trying again each second", strerror(-r));
-    else if (!*rescan && missing)
+    else if (!rescan && missing)
         say("new queues are looked for again");
-    missing = *rescan;
+    missing = rescan;
     return missing ? 0 : r;
 }
 
 /* Discover and commit what is due.  Returns how long to sleep, in ns, or -errno. */
-static int64_t work(struct mirror *m, bool *rescan)
+static int64_t work(struct mirror *m)
 {
-    uint64_t now, due;
-    int r = look(m, rescan);
+    uint64_t now = mirror_now(), due;
+    int r = look_for_room(m, now);
 
+    if (r == 0)
+        r = look(m);
     if (r < 0)
         return r;
     now = mirror_now();
     due = mirror_due(m, now);
     if (!due)
-        return (int64_t)(*rescan ? AGAIN_S * UINT64_C(1000000000) : LOOK_NS);
+        return (int64_t)(rescan || disk_full ? AGAIN_NS : LOOK_NS);
     if (due > now)
         return (int64_t)(due - now);
     r = mirror_commit(m, now);
+    if (r == -ENOSPC) {
+        note_full(m, true);
+        mirror_full(m, !m->freed); /* removals may have made room for others' messages */
+        return m->freed ? 0 : (int64_t)AGAIN_NS;
+    }
+    if (r > 0 && m->full)
+        mirror_full(m, false);
     return r < 0 ? r : 0;
 }
 
@@ -175,17 +189,35 @@ static int last_commit(struct mirror *m)
     uint64_t until = mirror_now() + LAST_NS;
     int r = discover(m);
 
-    if (discover_later(r))
+    if (discover_later(r) || r == -ENOSPC)
         r = 0;
-    while (r == 0 && mirror_due(m, mirror_now()) && mirror_now() < until)
+    while (r >= 0 && mirror_due(m, mirror_now()) && mirror_now() < until)
         r = mirror_commit(m, UINT64_MAX);
     if (r == -ENOSPC)
         say("the disk of the store is full: the last changes are not stored");
     return r;
 }
 
+/* An error that is for good. */
+static int give_up(struct mirror *m, int error)
+{
+    say("stopping: %s; what was acknowledged is in the store, senders of what was not are told; when "
+        "that is mended, start mqxd again",
+        strerror(-error));
+    mirror_refuse(m);
+    return error;
+}
+
+/* At the start, when there is nothing yet that could be served meanwhile. */
+static int said(int r)
+{
+    if (discover_later(r))
+        say("queues cannot be looked for: %s", strerror(-r));
+    return r;
+}
+
 /* The configuration anew.  One with a mistake changes nothing. */
-static void read_again(struct mirror *m, bool *rescan)
+static void read_again(struct mirror *m)
 {
     int r;
 
@@ -201,13 +233,20 @@ static void read_again(struct mirror *m, bool *rescan)
         say("queues cannot be changed: %s; try again", strerror(-r));
     else
         say("the configuration was read again");
-    *rescan = true;
+    rescan = true;
 }
 
 static int serve(struct mirror *m)
 {
-    bool rescan = false, full = false;
+    int first = said(discover(m));
 
+    if (first < 0 && first != -ENOSPC)
+        return first;
+    if (first == -ENOSPC) { /* for new queues; those that are stored can be served */
+        note_full(m, true);
+        rescan = true;
+    }
+    say("ready");
     while (!stop) {
         _Atomic uint32_t *event = &atomic_load(&bell.page)->event;
         uint32_t seen;
@@ -221,16 +260,10 @@ static int serve(struct mirror *m)
         if (stop)
             break;
         if (reload)
-            read_again(m, &rescan);
-        r = work(m, &rescan);
-        if (r < 0 && r != -ENOSPC)
-            return (int)r;
-        if ((r == -ENOSPC) != full) {
-            full = !full;
-            say(full ? "the disk of the store is full; senders of sync queues wait until there is "
-                       "room"
-                     : "there is room on the disk of the store again");
-        }
+            read_again(m);
+        r = work(m);
+        if (r < 0)
+            return give_up(m, (int)r);
         renewed = bell_check(&bell);
         if (renewed < 0)
             return renewed;
@@ -241,20 +274,10 @@ static int serve(struct mirror *m)
             last_commit(m);
             return -ENOENT;
         }
-        if (full)
-            nanosleep(&(struct timespec){.tv_sec = AGAIN_S}, NULL);
-        else if (r > 0 && !renewed)
+        if (r > 0 && !renewed)
             mqxi_event_sleep(event, seen, NULL, (uint64_t)r, false);
     }
     return last_commit(m);
-}
-
-/* At the start, when there is nothing yet that could be served meanwhile. */
-static int said(int r)
-{
-    if (discover_later(r))
-        say("queues cannot be looked for: %s", strerror(-r));
-    return r;
 }
 
 static int run(const char *store_option)
@@ -276,20 +299,18 @@ static int run(const char *store_option)
         r = bell_take(&bell);
     if (r == 0)
         r = said(discover_gone(&m));
+    if (r == -ENOSPC) /* what was unlinked would be restored */
+        say("the disk of the store %s is full, and has no room even for removals", dir);
     if (r == 0)
         r = restore_queues(m.store);
     if (r == 0)
         r = bell_serve(&bell);
     if (r == 0)
+        r = changes_start(&bell);
+    if (r == 0)
         r = said(policies_apply(&m));
     if (r == 0)
-        r = said(discover(&m));
-    if (r == -ENOSPC)
-        say("the disk of the store %s is full", dir);
-    if (r == 0) {
-        say("ready");
         r = serve(&m);
-    }
     mirror_free(&m);
     if (m.store)
         store_close(m.store);

@@ -20,11 +20,13 @@
 #define CHANGES  8192               /* slots in a round */
 #define BYTES    ((size_t)32 << 20) /* of messages in a transaction */
 #define LATER_NS UINT64_C(5000000)  /* a slot that was never still is looked at again after */
+#define REMOVALS 16                 /* in a transaction, where the disk is full */
 
 struct change {
     struct attached *a;
     uint32_t slot;
     enum { SAME, WRITTEN, UNSTABLE } what;
+    bool waits;   /* its message does, for room */
     uint64_t key; /* of what the store has for the slot when the transaction is committed */
 };
 
@@ -112,6 +114,7 @@ int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue 
         mqxi_segment_detach(q);
         return r;
     }
+    atomic_store(&q->header->disk_full, m->full);
     mark_all(a);
     m->queues[m->count++] = a;
     return 0;
@@ -221,6 +224,9 @@ static void collect(struct mirror *m, uint64_t now)
 struct part {
     struct mirror *m;
     size_t from, to;
+    size_t most;   /* changes */
+    bool removals; /* alone */
+    bool written;  /* something was */
 };
 
 /* A change of mode goes along with the next change of a message.  1: it did. */
@@ -239,14 +245,18 @@ static int put_mode(struct store *s, struct attached *a)
     return r < 0 ? r : 1;
 }
 
-static int put_change(struct mirror *m, struct change *c, size_t *bytes)
+static int put_change(struct part *p, struct change *c, size_t *bytes)
 {
+    struct mirror *m = p->m;
     struct attached *a = c->a;
     struct mqxi_snapshot message = {0};
     uint64_t stored = a->keys[c->slot];
     int r = mqxi_snapshot_key(a->q, c->slot, &c->key);
 
-    if (r == 0 && c->key != 0 && c->key != stored) {
+    c->waits = r == 0 && p->removals && c->key != 0 && c->key != stored;
+    if (c->waits) {
+        c->key = 0; /* what was there before it can go */
+    } else if (r == 0 && c->key != 0 && c->key != stored) {
         r = mqxi_snapshot(a->q, c->slot, &message, m->buffer);
         c->key = message.key;
     }
@@ -266,24 +276,27 @@ static int put_changes(struct store *s, void *arg)
 {
     struct part *p = arg;
     struct attached *last = NULL;
-    size_t bytes = 0;
-    bool any = false;
+    size_t bytes = 0, removed = 0;
     int r = 0;
 
-    for (p->to = p->from; r >= 0 && p->to < p->m->change_count && bytes < BYTES; p->to++) {
+    p->written = false;
+    for (p->to = p->from; r >= 0 && p->to < p->m->change_count && p->to - p->from < p->most &&
+                          bytes < BYTES && removed < REMOVALS;
+         p->to++) {
         struct change *c = &p->m->changes[p->to];
 
         if (is_broken(c->a))
             continue;
-        if (c->a != last)
+        if (c->a != last && !p->removals)
             r = put_mode(s, c->a);
         last = c->a;
-        any = any || r > 0;
+        p->written |= r > 0;
         if (r >= 0)
-            r = put_change(p->m, c, &bytes);
-        any = any || c->what == WRITTEN;
+            r = put_change(p, c, &bytes);
+        p->written |= c->what == WRITTEN;
+        removed += p->removals && c->what == WRITTEN;
     }
-    return r < 0 ? r : !any;
+    return r < 0 ? r : !p->written;
 }
 
 /* It is on disk: tell who waits. */
@@ -300,7 +313,12 @@ static void acknowledge(struct part *p, uint64_t now)
             a->due = now + LATER_NS;
             continue;
         }
-        a->record.mode = a->mode;
+        if (!p->removals)
+            a->record.mode = a->mode;
+        if (c->waits) {
+            mqxi_dirty_again(a->q, c->slot);
+            a->due = now;
+        }
         a->keys[c->slot] = c->key;
         if (c->key || c->what == WRITTEN)
             mqxi_snapshot_stored(a->q, c->slot, c->key);
@@ -320,21 +338,70 @@ static void give_back(struct part *p, uint64_t now)
     }
 }
 
+/* The disk is full: what was received can go all the same. */
+static int commit_removals(struct part *p, uint64_t begun)
+{
+    int r = 0;
+
+    p->removals = true;
+    p->most = CHANGES;
+    for (; r >= 0 && p->from < p->m->change_count; p->from = p->to) {
+        r = store_remove(p->m->store, put_changes, p);
+        if (r < 0)
+            break;
+        acknowledge(p, begun);
+        p->m->freed |= p->written;
+    }
+    if (r < 0)
+        give_back(p, begun);
+    else if (p->m->freed)
+        r = store_turn(p->m->store);
+    return r < 0 ? r : -ENOSPC;
+}
+
 int mirror_commit(struct mirror *m, uint64_t now)
 {
-    struct part p = {.m = m};
+    struct part p = {.m = m, .most = CHANGES};
     uint64_t begun = mirror_now();
+    bool written = false;
     int r = 0;
 
     collect(m, now);
-    for (; r >= 0 && p.from < m->change_count; p.from = p.to) {
+    m->freed = false;
+    while (r >= 0 && p.from < m->change_count) {
         r = store_transact(m->store, put_changes, &p);
-        if (r < 0) {
-            give_back(&p, begun);
-            break;
+        if (r == -ENOSPC && p.to - p.from > 1) {
+            p.most = (p.to - p.from) / 2; /* those for which there is room */
+            r = 0;
+        } else if (r >= 0) {
+            acknowledge(&p, begun);
+            written |= p.written;
+            p.from = p.to;
         }
-        acknowledge(&p, begun);
     }
+    if (r == -ENOSPC)
+        r = commit_removals(&p, begun);
+    else if (r < 0)
+        give_back(&p, begun);
     remove_broken(m);
-    return r < 0 ? r : 0;
+    return r < 0 ? r : written;
+}
+
+void mirror_full(struct mirror *m, bool full)
+{
+    m->full = full;
+    for (size_t i = 0; i < m->count; i++) {
+        struct mqxi_queue *q = m->queues[i]->q;
+
+        if (atomic_load(&q->header->disk_full) == full || atomic_load(&q->dead))
+            continue;
+        atomic_store(&q->header->disk_full, full);
+        mqxi_snapshot_wake(q);
+    }
+}
+
+void mirror_refuse(struct mirror *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        mqxi_snapshot_refuse(m->queues[i]->q);
 }

@@ -26,6 +26,8 @@ struct mirror {
     struct change *changes; /* of the commit being made */
     size_t change_count;
     size_t turn; /* whose turn it is to be looked at first */
+    bool full;   /* the disk is: senders wait */
+    bool freed;  /* ... and the last commit, which failed for that, made room in the store */
 };
 
 /* CLOCK_MONOTONIC */
@@ -40,8 +42,12 @@ void mirror_free(struct mirror *m);
 
 /* When the next commit is due; 0: nothing has changed. */
 uint64_t mirror_due(struct mirror *m, uint64_t now);
-/* Commit what is due at `now` (UINT64_MAX: everything).  -ENOSPC: the disk is full, to be tried
- * again; any other error is for good. */
+/* Commit what is due at `now` (UINT64_MAX: everything).  1: something was written.  -ENOSPC: the
+ * disk is full, removals are committed, the rest is to be tried again; any other error is for good. */
 int mirror_commit(struct mirror *m, uint64_t now);
+/* Tell senders that the disk is full, or is not any longer. */
+void mirror_full(struct mirror *m, bool full);
+/* Nothing will be committed any more: tell who waits. */
+void mirror_refuse(struct mirror *m);
 
 #endif

@@ -66,10 +66,12 @@ static int apply_to(struct applying *a, const char *name, int fd)
     struct peek p;
     int r = discover_peek_fd(fd, &p);
 
-    if (r < 0 || !discover_serves(p.uid) || atomic_load(&p.header.chosen))
+    if (r < 0 || !discover_serves(p.uid))
         return 0;
     r = policy_of(a->m, name, &p.header, &policy);
-    if (r < 0 || !policy.durable_line)
+    if (r == 0 && mqxi_policy_set_sync(fd, &p.header, policy.sync_said, policy.sync) < 0)
+        say("queue /%s: its policy cannot be changed", name);
+    if (r < 0 || !policy.durable_line || atomic_load(&p.header.chosen))
         return r;
     r = mqxi_policy_set(fd, &p.header, policy.durable, false);
     if (r > 0) {

@@ -73,6 +73,7 @@ const char *record_queue(const MDB_val *key, const MDB_val *value, struct store_
                               .chosen = head.durable & QUEUE_CHOSEN,
                               .uid = head.uid,
                               .gid = head.gid,
+                              .sync = head.sync,
                               .created_ns = head.created_ns};
     memcpy(q->uuid, key->mv_data, 16);
     return read_name((const uint8_t *)value->mv_data + sizeof(head), len, q);

@@ -17,7 +17,7 @@ struct meta_record {
 struct queue_record {
     uint64_t created_ns;
     uint32_t kind, maxmsg, msgsize, mode, durable, uid, gid;
-    uint32_t pad;
+    uint32_t sync;
 };
 #define QUEUE_CHOSEN 0x100u /* beside queue_record.durable */
 

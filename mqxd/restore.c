@@ -103,6 +103,7 @@ static int fill(struct store *s, struct mqxi_unborn *u, const struct store_queue
 
     memcpy(h->uuid, record->uuid, sizeof(h->uuid));
     h->created_ns = record->created_ns;
+    atomic_store(&h->sync, record->sync);
     atomic_store(&h->chosen, record->chosen);
     if (record->kind == MQXI_KIND_SYSV)
         describe(h, &record->sysv);

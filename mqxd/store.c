@@ -25,14 +25,16 @@
 #include "check.h"
 #include "log.h"
 #include "record.h"
+#include "room.h"
 
-#define FIRST_MAP ((size_t)64 << 20) /* address space, not disk; doubled when too small */
+#define FIRST_MAP ((size_t)64 << 20) /* address space; until room.c knows better */
 
 struct store {
     char dir[PATH_MAX];
     MDB_env *env;
     MDB_txn *txn; /* that of store_transact */
     MDB_dbi meta, queues, messages;
+    struct room room;
     int lock;
     time_t readers_checked; /* CLOCK_MONOTONIC_COARSE */
 };
@@ -192,6 +194,8 @@ int store_open(const char *dir, struct store **out)
         r = open_env(s);
     if (r == 0)
         r = open_databases(s);
+    if (r == 0)
+        r = failed(s, "cannot be made larger", room_open(&s->room, s->env));
     if (r == -ENOSPC)
         say("store %s: the disk is full", s->dir);
     if (r == 0)
@@ -212,14 +216,19 @@ void store_close(struct store *s)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static int grow(struct store *s)
+static int transact(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
 {
-    MDB_envinfo info;
-    int r = mdb_env_info(s->env, &info);
+    int r = begin(s, 0, &s->txn);
 
+    if (r < 0)
+        return r;
+    r = change(s, arg);
     if (r == 0)
-        r = mdb_env_set_mapsize(s->env, info.me_mapsize * 2);
-    return failed(s, "cannot be made larger", r);
+        r = failed(s, "cannot be written", mdb_txn_commit(s->txn));
+    else
+        mdb_txn_abort(s->txn);
+    s->txn = NULL;
+    return r;
 }
 
 /* Others look at the store (inspect.c); what one that was killed had in view must not be kept for
@@ -242,19 +251,30 @@ int store_transact(struct store *s, int (*change)(struct store *s, void *arg), v
 
     forget_dead_readers(s);
     do {
-        r = begin(s, 0, &s->txn);
-        if (r < 0)
+        r = transact(s, change, arg);
+        if (r != -EOVERFLOW)
             return r;
-        r = change(s, arg);
-        if (r == 0)
-            r = failed(s, "cannot be written", mdb_txn_commit(s->txn));
-        else
-            mdb_txn_abort(s->txn);
-        s->txn = NULL;
-        if (r == -EOVERFLOW)
-            r = grow(s) == 0 ? -EAGAIN : -ENOMEM;
-    } while (r == -EAGAIN);
+        r = store_more(s);
+    } while (r == 0);
     return r;
+}
+
+int store_remove(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
+{
+    int r = transact(s, change, arg), after;
+
+    if (r != -EOVERFLOW)
+        return r;
+    r = failed(s, "cannot be made larger", room_spare(&s->room, true));
+    if (r == 0)
+        r = transact(s, change, arg);
+    after = failed(s, "cannot be made smaller", room_spare(&s->room, false));
+    return r == -EOVERFLOW ? -ENOSPC : r < 0 ? r : after < 0 ? after : r;
+}
+
+int store_more(struct store *s)
+{
+    return failed(s, "cannot be made larger", room_more(&s->room));
 }
 
 int store_put_queue(struct store *s, const struct store_queue *q)
@@ -266,7 +286,8 @@ int store_put_queue(struct store *s, const struct store_queue *q)
                                 .mode = q->mode,
                                 .durable = q->durable | (q->chosen ? QUEUE_CHOSEN : 0),
                                 .uid = q->uid,
-                                .gid = q->gid};
+                                .gid = q->gid,
+                                .sync = q->sync};
     bool sysv = q->kind == MQXI_KIND_SYSV;
     size_t len = sysv ? sizeof(q->sysv) : strnlen(q->name, NAME_MAX);
     MDB_val key = {16, (void *)q->uuid}, value = {sizeof(head) + len, NULL};
@@ -332,6 +353,20 @@ int store_delete_queue(struct store *s, const uint8_t *uuid)
         r = mdb_del(s->txn, s->queues, &key, NULL);
     }
     return r == MDB_NOTFOUND ? 0 : failed(s, "a queue cannot be deleted", r);
+}
+
+static int touch(struct store *s, void *arg)
+{
+    struct meta_record mine = {.magic = STORE_MAGIC, .version = STORE_FORMAT};
+    MDB_val key = {6, "format"}, value = {sizeof(mine), &mine};
+
+    (void)arg;
+    return failed(s, "cannot be written", mdb_put(s->txn, s->meta, &key, &value, 0));
+}
+
+int store_turn(struct store *s)
+{
+    return store_remove(s, touch, NULL);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

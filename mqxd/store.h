@@ -35,6 +35,7 @@ struct store_queue {
     uint8_t uuid[16];
     char name[NAME_MAX + 1]; /* as in anyname.h: a System V queue's has the id */
     uint32_t kind, maxmsg, msgsize, mode, durable, uid, gid;
+    uint32_t sync; /* MQXI_SYNC_* */
     bool chosen; /* durable was said of this queue, not of a pattern */
     uint64_t created_ns;
     struct store_sysv sysv; /* of kind MQXI_KIND_SYSV */
@@ -52,6 +53,13 @@ void store_close(struct store *s);
  * store_transact returns 0, and nothing of it when not.
  */
 int store_transact(struct store *s, int (*change)(struct store *s, void *arg), void *arg);
+/* The same for changes that only remove: they may use what is kept back for them on a full disk,
+ * as long as there are not more than some dozens at a time. */
+int store_remove(struct store *s, int (*change)(struct store *s, void *arg), void *arg);
+/* What a transaction freed can be used by the one after the next: this is one between. */
+int store_turn(struct store *s);
+/* Is there room on the disk?  Takes some if so; -ENOSPC. */
+int store_more(struct store *s);
 int store_put_queue(struct store *s, const struct store_queue *queue);
 /* The queue and all its messages. */
 int store_delete_queue(struct store *s, const uint8_t *uuid);

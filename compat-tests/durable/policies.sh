@@ -187,6 +187,28 @@ no_line() {
         no "it printed: $(cat out)"
 }
 
+# How long a sender waits for mqxd.
+waits_as_it_says() {
+    conf '[q]' 'durable = sync' 'wait = 24h'
+    start_mqxd
+    status 0 mqx create q
+    conf '[q]' 'durable = sync' 'wait = 100ms'
+    reload
+    kill -STOP "$mqxd"
+    background mqx send q withdrawn
+    sender=$!
+    await "the sender to wait" is_asleep $sender
+    kill_mqxd
+    await "the sender to give up" ended $sender
+    wait $sender && no "it was sent"
+    start_mqxd
+    status 3 mqx recv --nonblock q
+}
+
+ended() { # pid
+    ! kill -0 "$1"
+}
+
 other_kinds() {
     conf '[*]' 'durable = off'
     start_mqxd
@@ -254,7 +276,9 @@ END
 durable = off ; $MQX_CONF:6 [jobs*]
 maxmsg = 20 ; $MQX_CONF:4 [*]
 msgsize = 64K ; $MQX_CONF:7 [jobs*]
+receive = at-once ; the default
 store_max = unlimited ; the default
+wait = 30s ; the default
 END
     diff wanted out >differs || no "mqx conf jobs-1: $(cat differs)"
     is msgsize "msgsize: 65536" "$(mqx stat jobs-1 | grep ^msgsize)"
@@ -278,6 +302,7 @@ try "... while a sender waits for the disk" off_while_a_sender_waits
 try "... while mqxd was down" edited_while_it_was_down
 try "... of other users, and System V's" other_kinds
 try "... while it is in use" at_work
+try "... and waits for mqxd as long as is said" waits_as_it_says
 try "a mistake keeps the configuration as it was" mistakes
 try "what was said of one queue alone counts" said_of_it_alone
 try "a line that is gone changes nothing" no_line

@@ -1,0 +1,332 @@
+#!/bin/bash
+# What holds while mqxd is not there, stands still, or the disk is full.
+. "$(dirname "$0")/lib.sh"
+
+messages() { # queue
+    mqx stat "$1" | sed -n 's/^messages: //p'
+}
+
+configure() { # line...: of mqx.conf
+    printf '%s\n' "$@" >mqx.conf
+    export MQX_CONF=$PWD/mqx.conf
+}
+
+made() { # name: a sync queue, with a running mqxd
+    start_mqxd
+    status 0 mqx create --durable=sync --maxmsg=100 "$1"
+}
+
+# --- no mqxd -------------------------------------------------------------------------------------
+
+who_does_not_wait() {
+    made q
+    status 0 mqx send q kept
+    kill_mqxd
+    status 3 mqx send --nonblock q "not wanted any more"
+    status 3 mqx send --timeout=0.2 q "nor this"
+    is "messages" 1 "$(messages q)"
+    is "received without mqxd" kept "$(mqx recv --nonblock q)"
+    start_mqxd
+    status 0 mqx send --nonblock q more # a commit is waited for
+    kill_mqxd
+    lose_memory
+    start_mqxd
+    is "what is there" more "$(mqx recv --nonblock q)"
+    status 3 mqx recv --nonblock q
+}
+
+who_waits() {
+    configure '[q]' 'wait = 300ms'
+    made q
+    kill_mqxd
+    status 1 mqx send q withdrawn
+    grep -q "not sent" err || no "it said: $(cat err)"
+    is "messages" 0 "$(messages q)"
+    start_mqxd # restored policies wait as long
+    status 0 mqx send q kept
+    kill_mqxd
+    lose_memory
+    start_mqxd
+    kill_mqxd
+    status 1 mqx send q withdrawn
+    is "messages" 1 "$(messages q)"
+}
+
+# It lives, and does nothing.
+stands_still() {
+    configure '[short]' 'wait = 0s'
+    made q
+    status 0 mqx create --durable=sync short
+    kill -STOP "$mqxd"
+    status 3 mqx send --nonblock q 1
+    status 3 mqx send --timeout=0.1 q 2
+    status 1 mqx send short 3
+    is "messages" "0 0" "$(messages q) $(messages short)"
+    kill -CONT "$mqxd"
+    status 0 mqx send --nonblock q 4
+    status 0 mqx send short 5
+    kill_mqxd
+    lose_memory
+    start_mqxd
+    is "messages" "4 5" "$(mqx recv q) $(mqx recv short)"
+    is "messages" "0 0" "$(messages q) $(messages short)"
+}
+
+others_go_on() {
+    made q
+    status 0 mqx create --durable=async a
+    status 0 mqx create v
+    for how in gone still; do
+        case $how in
+        gone) kill_mqxd ;;
+        still) start_mqxd && kill -STOP "$mqxd" ;;
+        esac
+        for queue in a v; do
+            status 0 mqx send --nonblock -p 1 $queue $how
+            is "message" $how "$(mqx recv --nonblock $queue)"
+            status 0 mqx send --nonblock $queue "left $how"
+        done
+    done
+    kill -CONT "$mqxd"
+    stop_mqxd
+    lose_memory
+    start_mqxd
+    status 0 mqx recv --nonblock --line --count 2 a
+    is "async messages" "left gone left still" "$(paste -sd ' ' out)"
+    status 1 mqx stat v
+}
+
+# Some segments are gone, others were used meanwhile.
+finds_its_place() {
+    made kept
+    status 0 mqx create --durable=sync lost
+    status 0 mqx create --durable=async busy
+    status 0 mqx create --durable=async empty
+    for queue in kept lost busy empty; do
+        status 0 mqx send $queue "1 $queue"
+        status 0 mqx send $queue "2 $queue"
+    done
+    stop_mqxd
+    is "message" "1 busy" "$(mqx recv busy)"
+    status 0 mqx send busy "3 busy"
+    is "message" "1 kept" "$(mqx recv kept)"
+    status 0 mqx recv --count 2 empty
+    rm "$MQX_DIR/queues/lost"
+    start_mqxd
+    is "restored" 1 "$(grep -c restored mqxd.log)"
+    stop_mqxd
+    lose_memory
+    start_mqxd
+    is "kept" "2 kept" "$(mqx recv kept)"
+    is "lost" "1 lost 2 lost" "$(mqx recv lost) $(mqx recv lost)"
+    is "busy" "2 busy 3 busy" "$(mqx recv busy) $(mqx recv busy)"
+    is "left" "0 0 0 0" "$(messages kept) $(messages lost) $(messages busy) $(messages empty)"
+}
+
+# --- group commit --------------------------------------------------------------------------------
+
+# LMDB's number of the last transaction: the higher one of its two meta pages.
+transactions() {
+    local a b
+    a=$(od -An -t u8 -j 144 -N 8 "$MQX_STORE/data.mdb")
+    b=$(od -An -t u8 -j 4240 -N 8 "$MQX_STORE/data.mdb")
+    echo $((a > b ? a : b))
+}
+
+rests() {
+    await "mqxd to rest" is_asleep "$mqxd"
+}
+
+all_in_one() {
+    local i before senders=()
+    start_mqxd
+    for i in 1 2 3; do
+        status 0 mqx create --durable=sync --maxmsg=20 q$i
+    done
+    status 0 mqx send q1 first
+    rests
+    before=$(transactions)
+    kill -STOP "$mqxd"
+    for i in $(seq 12); do
+        background mqx send q$((i % 3 + 1)) "$i"
+        senders+=($!)
+        await "sender $i to wait" is_asleep $!
+    done
+    kill -CONT "$mqxd"
+    for i in "${senders[@]}"; do
+        wait "$i" || no "a sender ended with $?"
+    done
+    is "transactions for 12 senders" 1 $(($(transactions) - before))
+    before=$(transactions)
+    for i in 1 2 3 4 5; do
+        status 0 mqx send q1 $i
+    done
+    is "transactions for 5 sends, one after the other" 5 $(($(transactions) - before))
+}
+
+passing_through() {
+    local before i
+    configure 'window = 60000'
+    start_mqxd
+    status 0 mqx create --durable=async q
+    status 0 mqx send q stays
+    stop_mqxd
+    start_mqxd
+    before=$(transactions)
+    for i in $(seq 20); do
+        status 0 mqx send -p 1 q "passes $i"
+        is "message" "passes $i" "$(mqx recv q)"
+    done
+    stop_mqxd
+    is "transactions" 0 $(($(transactions) - before))
+    ! grep -qa passes "$MQX_STORE/data.mdb" || no "it reached the disk"
+}
+
+# --- a full disk -----------------------------------------------------------------------------------
+
+TEXT=$(printf '%08000d' 0)
+
+small_disk() { # size
+    mkdir small
+    mount -t tmpfs -o size="$1" none small || no "no tmpfs"
+    MQX_STORE=$PWD/small/store
+}
+
+fill_disk() {
+    dd if=/dev/zero of=small/filler bs=4096 2>/dev/null
+}
+
+is_full() {
+    grep -q 'disk of the store is full' mqxd.log
+}
+
+send_until_full() { # queue: their number in `sent`
+    local got
+    for ((sent = 0; sent < 1000; sent++)); do
+        mqx send --nonblock "$1" "$sent.$TEXT" 2>err
+        got=$?
+        [ $got -eq 0 ] || break
+    done
+    is "status when the disk is full" 3 $got
+    is_full || no "mqxd said: $(cat mqxd.log)"
+}
+
+numbers() { # queue: of the messages in it
+    while mqx recv --nonblock --line "$1" 2>/dev/null; do :; done | sed 's/[.].*//' | paste -sd ' '
+}
+
+# Removals are committed: the store has changed, and mqxd rests until it looks for room again.
+has_changed() { # transactions before
+    [ "$(transactions)" -gt "$1" ] && is_asleep "$mqxd"
+}
+
+full_disk() {
+    local before
+    small_disk 4m
+    start_mqxd
+    status 0 mqx create --durable=sync --maxmsg=1000 q
+    status 0 mqx create --durable=async --maxmsg=1000 a
+    status 0 mqx create --durable=sync never
+    status 0 mqx send q first
+    fill_disk
+    send_until_full q
+    [ "$sent" -gt 0 ] || no "there was no room at all"
+    is "messages" $((sent + 1)) "$(messages q)"
+    # As a full queue, async ones too.
+    status 3 mqx send --timeout=0.1 q "$TEXT"
+    status 3 mqx send --nonblock a "$TEXT"
+    status 0 mqx stat a
+    is "messages" "$((sent + 1)) 0" "$(messages q) $(messages a)"
+    # A new queue cannot be stored, and its senders wait as well.
+    background mqx send never "$TEXT"
+    never=$!
+    # Received all the same, and that is committed.
+    before=$(transactions)
+    is "message" first "$(mqx recv q)"
+    for i in 0 1 2 3 4 5; do
+        is "message" $i "$(mqx recv q | sed 's/[.].*//')"
+    done
+    await "the removals" has_changed "$before"
+    kill_mqxd
+    kill -KILL $never 2>/dev/null
+    lose_memory
+    start_mqxd # on a full disk
+    is "what is left" "$(seq -s ' ' 6 $((sent - 1)))" "$(numbers q)"
+    # All that was taken out makes room again.
+    status 0 mqx send --timeout=60 q "back.$TEXT"
+    send_until_full q
+    is "how often it was said" 1 "$(grep -c 'store is full' mqxd.log)"
+    background mqx send q "last.$TEXT"
+    sender=$!
+    await "the sender to wait" is_asleep $sender
+    rm small/filler
+    wait $sender || no "the sender ended with $?"
+    await "mqxd to say so" grep -q 'there is room' mqxd.log
+    status 0 mqx send --timeout=60 a "async"
+    stop_mqxd
+    lose_memory
+    start_mqxd
+    is "what is there" "back $(seq -s ' ' 0 $((sent - 1))) last" "$(numbers q)"
+    is "async" async "$(numbers a)"
+    kill_mqxd
+    umount small
+}
+
+# How often its threads have slept so far.
+sleeps() {
+    cat /proc/"$mqxd"/task/*/status |
+        awk '/^(non)?voluntary_ctxt_switches/ { n += $2 } END { print n }'
+}
+
+unchanged() { # file: what is counted in it is the same now
+    local now
+    now=$(sleeps)
+    [ "$(cat "$1")" = "$now" ] && return
+    echo "$now" >"$1"
+    return 1
+}
+
+# However slow the machine is: no wake-up in five seconds in a row.
+idle() {
+    start_mqxd
+    status 0 mqx create --durable=sync q
+    status 0 mqx create --durable=async a
+    status 0 mqx send q 1
+    status 0 mqx send a 1
+    await "the commit" is_stored 1
+    echo 0 >seen
+    for _ in $(seq 12); do
+        sleep 5
+        unchanged seen && return
+    done
+    no "its threads still wake up"
+}
+
+# Seen by itself: who creates a queue may be killed before he can say so.
+created_silently() {
+    start_mqxd
+    status 0 mqx create --durable=async q
+    status 0 mqx send q committed
+    await "the commit" is_stored committed
+    mv "$MQX_DIR/queues/q" "$MQX_DIR/elsewhere"
+    await "mqxd to see that" grep -q 'has vanished' mqxd.log
+    mv "$MQX_DIR/elsewhere" "$MQX_DIR/queues/q"
+    status 0 mqx send q again
+    await "the commit" is_stored again
+}
+
+try "no mqxd: who does not wait, does not, and nothing was sent" who_does_not_wait
+try "no mqxd: a sender waits so long, and nothing was sent" who_waits
+try "mqxd stands still: the same" stands_still
+try "no mqxd, or one that stands still: other queues go on" others_go_on
+try "a new mqxd finds its place, some segments lost, others used" finds_its_place
+try "one transaction for all senders of all queues" all_in_one
+try "what passes through within the window never reaches the disk" passing_through
+if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
+    try "a full disk is as a full queue, removals go on" full_disk
+else
+    skip "a full disk is as a full queue" "nothing can be mounted here"
+fi
+try "mqxd sleeps while nothing happens" idle
+try "mqxd notices what nobody tells" created_silently
+finish

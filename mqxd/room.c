@@ -1,0 +1,105 @@
+/*
+ * LMDB copies pages before it changes them, so that even a removal needs some: on a
+ * full disk nothing could be removed, and nothing would ever get better.  So the
+ * database's file is allocated before LMDB grows into it, and LMDB is told a limit
+ * (its map size) that leaves a reserve behind it, for removals alone.  What they free
+ * goes to later transactions.
+ */
+#include "room.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#define LEAST         (UINT64_C(64) << 10) /* a page, of any machine; all are multiples of it */
+#define RESERVE_MOST  (UINT64_C(1) << 20)
+#define STEP_MOST     (UINT64_C(64) << 20)
+#define DOWN(n)       ((n) & ~(LEAST - 1))
+#define UP(n)         DOWN((n) + LEAST - 1)
+
+static int allocate(struct room *r, uint64_t size)
+{
+    int fd;
+
+    if (size <= r->allocated || r->unknown)
+        return 0;
+    if (mdb_env_get_fd(r->env, &fd) != 0)
+        return EINVAL;
+    /* From the beginning, though most is there: a copied file may have holes. */
+    while (fallocate(fd, 0, 0, (off_t)size) < 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno == EOPNOTSUPP || errno == ENOSYS) {
+            r->unknown = true;
+            return 0;
+        }
+        return errno == EDQUOT || errno == EFBIG ? ENOSPC : errno;
+    }
+    r->allocated = size;
+    return 0;
+}
+
+static int set_limit(struct room *r, uint64_t limit)
+{
+    return mdb_env_set_mapsize(r->env, (size_t)limit);
+}
+
+static uint64_t used(const struct room *r)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+
+    if (mdb_env_info(r->env, &info) != 0 || mdb_env_stat(r->env, &stat) != 0)
+        return 0;
+    return ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+}
+
+int room_open(struct room *r, MDB_env *env)
+{
+    struct statvfs fs;
+    struct stat st;
+    uint64_t size;
+    int fd, e = mdb_env_get_fd(env, &fd);
+
+    if (e)
+        return e;
+    if (fstat(fd, &st) < 0 || fstatvfs(fd, &fs) < 0)
+        return errno;
+    *r = (struct room){.env = env, .reserve = UP((uint64_t)fs.f_blocks * fs.f_frsize / 16)};
+    if (r->reserve > RESERVE_MOST)
+        r->reserve = RESERVE_MOST;
+    size = UP(used(r)) + LEAST + r->reserve;
+    if (size < DOWN((uint64_t)st.st_size))
+        size = DOWN((uint64_t)st.st_size);
+    e = allocate(r, size);
+    if (e == ENOSPC) /* then without a reserve, until there is room */
+        r->allocated = DOWN((uint64_t)st.st_size);
+    else if (e)
+        return e;
+    r->limit = r->allocated > r->reserve ? r->allocated - r->reserve : 0;
+    return set_limit(r, r->unknown ? STEP_MOST : r->limit); /* at least what is used */
+}
+
+int room_more(struct room *r)
+{
+    uint64_t step, from = UP(used(r)); /* removals may have used the reserve */
+    int e = ENOSPC;
+
+    if (from < r->limit)
+        from = r->limit;
+    step = DOWN(from / 2) + LEAST;
+    if (step > STEP_MOST)
+        step = STEP_MOST;
+    for (; e == ENOSPC && step > 0; step = DOWN(step / 2)) {
+        e = allocate(r, from + step + r->reserve);
+        if (e == 0)
+            r->limit = from + step;
+    }
+    return e ? e : set_limit(r, r->limit);
+}
+
+int room_spare(struct room *r, bool use)
+{
+    return set_limit(r, use && r->allocated > r->limit ? r->allocated : r->limit);
+}

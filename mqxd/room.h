@@ -1,0 +1,25 @@
+/* Room on the disk for the store, and some kept for removals. */
+#ifndef MQXD_ROOM_H
+#define MQXD_ROOM_H
+
+#include <lmdb.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct room {
+    MDB_env *env;
+    uint64_t limit, allocated; /* bytes: that messages may fill; that the file has on disk */
+    uint64_t reserve;
+    bool unknown; /* the file system cannot allocate: then what a write says must do */
+};
+
+/* All return 0, or LMDB's error, or ENOSPC.  No transaction may be open. */
+
+/* As far as the file is now. */
+int room_open(struct room *r, MDB_env *env);
+/* More of it. */
+int room_more(struct room *r);
+/* Let transactions use the reserve, or not any longer. */
+int room_spare(struct room *r, bool use);
+
+#endif
