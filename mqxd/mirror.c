@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "policies.h"
 #include "segment.h"
 
 #define CHANGES  8192               /* slots in a round */
@@ -26,7 +27,9 @@ struct change {
     struct attached *a;
     uint32_t slot;
     enum { SAME, WRITTEN, UNSTABLE } what;
-    bool waits;   /* its message does, for room */
+    bool waits;   /* its message does, for room on the disk */
+    bool limited; /* its message does, for what the limits let the store have */
+    uint32_t len; /* of what the store has then, or LIMIT_NONE */
     uint64_t key; /* of what the store has for the slot when the transaction is committed */
 };
 
@@ -52,6 +55,7 @@ static int stored_key(uint32_t slot, const struct mqxi_snapshot *message, const 
         return -EBADMSG;
     }
     a->keys[slot] = message->key;
+    limit_stored(a->all, &a->limit, slot, message->len);
     return 0;
 }
 
@@ -97,10 +101,12 @@ int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue 
 
     if (a)
         a->keys = calloc(q->layout.maxmsg, sizeof(*a->keys));
-    if (r == 0 && (!a || !a->keys))
+    if (r == 0 && (!a || !a->keys || limit_open(&a->limit, q->layout.maxmsg) < 0))
         r = -ENOMEM;
     if (r == 0) {
         a->q = q;
+        a->all = &m->limits;
+        a->limit.max = policies_store_max(m, q, record->name);
         a->record = *record;
         a->mode = record->mode;
         r = store_each_message(m->store, record->uuid, stored_key, a);
@@ -108,8 +114,10 @@ int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue 
     if (r < 0) {
         if (r == -ENOMEM)
             say("queue /%s: not enough memory", record->name);
-        if (a)
+        if (a) {
+            limit_close(&m->limits, &a->limit);
             free(a->keys);
+        }
         free(a);
         mqxi_segment_detach(q);
         return r;
@@ -128,6 +136,7 @@ void mirror_remove(struct mirror *m, struct attached *a)
             break;
         }
     mqxi_segment_detach(a->q);
+    limit_close(&m->limits, &a->limit);
     free(a->keys);
     free(a);
 }
@@ -165,10 +174,32 @@ static void remove_broken(struct mirror *m)
 
 /* --- what changed ----------------------------------------------------------------------------- */
 
+static void mark_again(uint32_t slot, void *arg)
+{
+    mqxi_dirty_again(arg, slot);
+}
+
+/* Something was given back: what waits for that is tried again. */
+static void retry(struct mirror *m)
+{
+    m->limits.freed = false;
+    for (size_t i = 0; i < m->count; i++) {
+        struct attached *a = m->queues[i];
+
+        if (!a->limit.full || !limit_has_room(&m->limits, &a->limit) || is_broken(a))
+            continue;
+        limit_each_waiting(&a->limit, mark_again, a->q);
+        atomic_store(&a->q->header->disk_full, m->full);
+        mqxi_snapshot_wake(a->q);
+    }
+}
+
 uint64_t mirror_due(struct mirror *m, uint64_t now)
 {
     uint64_t first = 0;
 
+    if (m->limits.freed)
+        retry(m);
     for (size_t i = 0; i < m->count; i++) {
         struct attached *a = m->queues[i];
 
@@ -245,6 +276,25 @@ static int put_mode(struct store *s, struct attached *a)
     return r < 0 ? r : 1;
 }
 
+/* A message that the store does not have: read it, if it can have it now. */
+static int read_new(struct part *p, struct change *c, struct mqxi_snapshot *message)
+{
+    struct attached *a = c->a;
+    int r = 0;
+
+    c->waits = p->removals;
+    c->limited = !c->waits && a->limit.refused;
+    if (!c->waits && !c->limited) {
+        r = mqxi_snapshot(a->q, c->slot, message, p->m->buffer);
+        c->key = message->key;
+        c->limited = r == 0 && c->key != 0 && c->key != a->keys[c->slot] &&
+                     !limit_allows(&p->m->limits, &a->limit, c->slot, message->len);
+    }
+    if (c->waits || c->limited)
+        c->key = 0; /* what was there before it can go */
+    return r;
+}
+
 static int put_change(struct part *p, struct change *c, size_t *bytes)
 {
     struct mirror *m = p->m;
@@ -253,13 +303,9 @@ static int put_change(struct part *p, struct change *c, size_t *bytes)
     uint64_t stored = a->keys[c->slot];
     int r = mqxi_snapshot_key(a->q, c->slot, &c->key);
 
-    c->waits = r == 0 && p->removals && c->key != 0 && c->key != stored;
-    if (c->waits) {
-        c->key = 0; /* what was there before it can go */
-    } else if (r == 0 && c->key != 0 && c->key != stored) {
-        r = mqxi_snapshot(a->q, c->slot, &message, m->buffer);
-        c->key = message.key;
-    }
+    c->waits = c->limited = false;
+    if (r == 0 && c->key != 0 && c->key != stored)
+        r = read_new(p, c, &message);
     if (r == -EBADMSG)
         a->broken = "it is damaged";
     c->what = r < 0 ? UNSTABLE : c->key == stored ? SAME : WRITTEN;
@@ -267,6 +313,9 @@ static int put_change(struct part *p, struct change *c, size_t *bytes)
     if (is_broken(a) || c->what != WRITTEN)
         return 0;
     *bytes += message.len;
+    c->len = c->key ? message.len : LIMIT_NONE;
+    if (!c->key)
+        limit_allows(&m->limits, &a->limit, c->slot, LIMIT_NONE);
     return c->key ? store_put_message(m->store, a->record.uuid, c->slot, &message, m->buffer)
                   : store_delete_message(m->store, a->record.uuid, c->slot);
 }
@@ -280,6 +329,7 @@ static int put_changes(struct store *s, void *arg)
     int r = 0;
 
     p->written = false;
+    p->m->limits.planned = 0;
     for (p->to = p->from; r >= 0 && p->to < p->m->change_count && p->to - p->from < p->most &&
                           bytes < BYTES && removed < REMOVALS;
          p->to++) {
@@ -287,6 +337,8 @@ static int put_changes(struct store *s, void *arg)
 
         if (is_broken(c->a))
             continue;
+        if (c->a != last)
+            limit_begin(&c->a->limit);
         if (c->a != last && !p->removals)
             r = put_mode(s, c->a);
         last = c->a;
@@ -297,6 +349,37 @@ static int put_changes(struct store *s, void *arg)
         removed += p->removals && c->what == WRITTEN;
     }
     return r < 0 ? r : !p->written;
+}
+
+/* The store shall not have this message yet: its sender sees a full queue. */
+static void hold(struct mirror *m, struct attached *a, uint32_t slot)
+{
+    const struct limit *l = &a->limit;
+    bool own = l->max && l->bytes >= l->max / 2;
+
+    limit_wait(&a->limit, slot, true);
+    atomic_store(&a->q->header->disk_full, 1);
+    if (!l->said)
+        say("queue /%s: the store has %llu bytes of %s, and store_max is %llu: who sends to it "
+            "waits "
+            "until messages are received",
+            a->record.name, (unsigned long long)(own ? l->bytes : m->limits.bytes),
+            own ? "it" : "all queues", (unsigned long long)(own ? l->max : m->limits.max));
+    a->limit.said = true;
+}
+
+/* What the limits count. */
+static void count(struct mirror *m, const struct change *c)
+{
+    struct limit *l = &c->a->limit;
+
+    limit_wait(l, c->slot, false);
+    if (c->what == WRITTEN)
+        limit_stored(&m->limits, l, c->slot, c->len);
+    if (c->limited)
+        hold(m, c->a, c->slot);
+    else if (l->said && l->bytes < l->max / 4 * 3)
+        l->said = false;
 }
 
 /* It is on disk: tell who waits. */
@@ -320,6 +403,7 @@ static void acknowledge(struct part *p, uint64_t now)
             a->due = now;
         }
         a->keys[c->slot] = c->key;
+        count(p->m, c);
         if (c->key || c->what == WRITTEN)
             mqxi_snapshot_stored(a->q, c->slot, c->key);
         if (i + 1 == p->to || p->m->changes[i + 1].a != a)
@@ -392,10 +476,11 @@ void mirror_full(struct mirror *m, bool full)
     m->full = full;
     for (size_t i = 0; i < m->count; i++) {
         struct mqxi_queue *q = m->queues[i]->q;
+        bool waits = full || m->queues[i]->limit.full;
 
-        if (atomic_load(&q->header->disk_full) == full || atomic_load(&q->dead))
+        if (atomic_load(&q->header->disk_full) == waits || atomic_load(&q->dead))
             continue;
-        atomic_store(&q->header->disk_full, full);
+        atomic_store(&q->header->disk_full, waits);
         mqxi_snapshot_wake(q);
     }
 }

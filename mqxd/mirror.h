@@ -2,6 +2,7 @@
 #ifndef MQXD_MIRROR_H
 #define MQXD_MIRROR_H
 
+#include "limits.h"
 #include "store.h"
 
 /* A queue that is mirrored. */
@@ -10,15 +11,17 @@ struct attached {
     struct store_queue record; /* the queue as the store has it */
     uint32_t mode;             /* the one that record gets with the commit being made */
     uint64_t *keys;            /* for each slot, the message that the store has for it; 0: none */
-    uint64_t due;              /* when its changes are to be committed; 0: it has none */
-    bool seen;                 /* discover.c: it still has its name */
-    const char *broken;        /* why it cannot be mirrored any longer, else NULL */
+    struct limits *all;
+    struct limit limit;
+    uint64_t due;       /* when its changes are to be committed; 0: it has none */
+    bool seen;          /* discover.c: it still has its name */
+    const char *broken; /* why it cannot be mirrored any longer, else NULL */
 };
 
 struct mirror {
     struct store *store;
     struct mqxi_conf *conf; /* policies.c: the configuration in force */
-    uint64_t window_ns; /* how long changes of async queues may wait */
+    uint64_t window_ns;     /* how long changes of async queues may wait */
     struct attached **queues;
     size_t count, room;
     uint8_t *buffer; /* for one message */
@@ -26,8 +29,9 @@ struct mirror {
     struct change *changes; /* of the commit being made */
     size_t change_count;
     size_t turn; /* whose turn it is to be looked at first */
-    bool full;   /* the disk is: senders wait */
-    bool freed;  /* ... and the last commit, which failed for that, made room in the store */
+    struct limits limits;
+    bool full;  /* the disk is: senders wait */
+    bool freed; /* ... and the last commit, which failed for that, made room in the store */
 };
 
 /* CLOCK_MONOTONIC */
@@ -43,7 +47,8 @@ void mirror_free(struct mirror *m);
 /* When the next commit is due; 0: nothing has changed. */
 uint64_t mirror_due(struct mirror *m, uint64_t now);
 /* Commit what is due at `now` (UINT64_MAX: everything).  1: something was written.  -ENOSPC: the
- * disk is full, removals are committed, the rest is to be tried again; any other error is for good. */
+ * disk is full, removals are committed, the rest is to be tried again; any other error is for good.
+ */
 int mirror_commit(struct mirror *m, uint64_t now);
 /* Tell senders that the disk is full, or is not any longer. */
 void mirror_full(struct mirror *m, bool full);

@@ -40,6 +40,7 @@ int policies_read(struct mirror *m)
     }
     free(m->conf);
     m->conf = conf;
+    m->limits.max = mine.store_max;
     m->window_ns = mine.window_ms * UINT64_C(1000000);
     return 0;
 }
@@ -100,6 +101,23 @@ static int apply_to_name(const char *name, void *arg)
     return r;
 }
 
+uint64_t policies_store_max(const struct mirror *m, const struct mqxi_queue *q, const char *name)
+{
+    struct mqxi_policy policy;
+
+    return m->conf && policy_of(m, name, q->header, &policy) == 0 ? policy.store_max : 0;
+}
+
+static void apply_limits(struct mirror *m)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        struct attached *a = m->queues[i];
+
+        a->limit.max = policies_store_max(m, a->q, a->record.name);
+    }
+    m->limits.freed = true; /* there may be room now for what waits */
+}
+
 int policies_apply(struct mirror *m)
 {
     struct applying a = {.m = m};
@@ -107,5 +125,6 @@ int policies_apply(struct mirror *m)
 
     if (a.changed)
         mqxi_policy_settle();
+    apply_limits(m);
     return r;
 }

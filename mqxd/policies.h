@@ -10,4 +10,7 @@ int policies_read(struct mirror *m);
  * want that discover_later knows. */
 int policies_apply(struct mirror *m);
 
+/* How many bytes of this queue the store may have; 0: no limit. */
+uint64_t policies_store_max(const struct mirror *m, const struct mqxi_queue *q, const char *name);
+
 #endif

@@ -206,8 +206,11 @@ static void use(mqd_t hasty)
 /* Where there is a tree, it is to be used. */
 static void fill(mqd_t hasty)
 {
-    for (uint64_t i = 0; i < mode->maxmsg / 2; i++)
+    for (uint64_t i = 0; i < mode->maxmsg / 2 && !atomic_load(&shared->stop); i++) {
         count("mq_send", mq_send(hasty, buffers[OPENER], 8, (unsigned)i / 8) == 0, sane);
+        /* Each may wait a second for a disk that the header promises. */
+        atomic_fetch_add(&shared->thread[me][OPENER].progress, 1);
+    }
 }
 
 /* A child needs a client number of its own, and leaves what it was at when it is killed. */
