@@ -79,7 +79,7 @@ CRASH    := $(patsubst compat-tests/crash/%.c,$(B)/test/%,$(wildcard compat-test
 RESOURCE := $(patsubst compat-tests/resources/%.c,$(B)/test/%,$(wildcard compat-tests/resources/*.c))
 POSIX    := $(if $(wildcard compat-tests/posix/*.c),$(B)/test/posix_compat)
 SYSV     := $(if $(wildcard compat-tests/sysv/*.c),$(B)/test/sysv_compat)
-BENCH    := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+BENCH    := $(addprefix $(B)/bench/,bench bench_worker bench_files floor)
 EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
 FUZZERS  := $(patsubst fuzz/%.c,$(B)/fuzz/%,$(wildcard fuzz/*_fuzz.c))
 THREADED := $(patsubst %,$(B)/test/%_test,concurrency handles thread) $(B)/test/thread_storm \
@@ -194,8 +194,12 @@ $(addprefix $(B)/test/linear_,storm check_test search_test right_test): $(call o
 # Its own calls are not to be resolved while they are stepped through.
 $(B)/test/step_storm: LDFLAGS += -Wl,-z,now
 $(B)/test/scribble: $(B)/obj/libmqx/layout.o # it knows what lies where in a segment
+$(B)/bench/bench $(B)/bench/bench_files: $(B)/obj/bench/table.o
 $(B)/bench/%: $(B)/obj/bench/%.o
 	$(call link,-lm)
+$(B)/obj/bench/floor.o: CFLAGS += $(FUSE_CFLAGS)
+$(B)/bench/floor: $(B)/obj/bench/floor.o
+	$(call link,$(FUSE_LIBS))
 # This one calls mqx by name.
 $(B)/obj/examples/poller.o: CFLAGS += -Iinclude
 $(B)/examples/poller: $(B)/examples/%: $(B)/obj/examples/%.o $(B)/lib/libmqx.a
@@ -273,6 +277,7 @@ storm: deps
 	@BUILD=$(B) compat-tests/run.sh storm
 bench: all $(BENCH)
 	$(B)/bench/bench --preload $(B)/lib/libmqx_preload.so $(BENCHFLAGS)
+	$(B)/bench/bench_files --mqxfs $(B)/bin/mqxfs $(FILEBENCHFLAGS)
 # Programs meet damaged queues with the sanitizers built in.
 fuzz: fuzzers
 	+@$(MAKE) --no-print-directory SANITIZE=address,undefined B=$(B)/asan all hostile

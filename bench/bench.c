@@ -21,7 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ROUNDS_MAX 99
+#include "table.h"
+
 #define BIG        1000 /* the larger maxmsg */
 
 enum engine { KERNEL, MQX };
@@ -71,8 +72,6 @@ static const char *only;
 static char worker[PATH_MAX], preload[PATH_MAX], directory[] = "/dev/shm/mqx-bench-XXXXXX";
 static int cpus[2], cpu_count;
 static long kernel_maxmsg, kernel_room; /* messages, bytes: 0 where there are no such queues */
-static FILE *json;
-static int measured, short_rows;
 static volatile sig_atomic_t running, interrupted;
 
 /* --- running a worker ---------------------------------------------------------------------- */
@@ -166,61 +165,6 @@ static void run(const char *kind, enum engine engine, int maxmsg, enum place pla
 /* --- the table -----------------------------------------------------------------------------------
  */
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Sorts. */
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, ascending);
-    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
-
-/* A row's numbers: two times of each run, and their ratio.  Sorted by print_row. */
-struct result {
-    const char *name, *place, *first_name;
-    int maxmsg;
-    double first[ROUNDS_MAX], mqx[ROUNDS_MAX], ratio[ROUNDS_MAX];
-    bool at_least; /* or at most */
-    double target; /* 0: none */
-};
-
-static void print_json(const struct result *r, double first, double mqx, double ratio, bool ok)
-{
-    fprintf(json,
-            "%s\n    {\"name\": \"%s\", \"maxmsg\": %d, \"placement\": \"%s\", \"%s\": %.2f, "
-            "\"mqx_ns\": %.2f, \"ratio\": %.3f, \"ratio_min\": %.3f, \"ratio_max\": %.3f",
-            measured ? "," : "", r->name, r->maxmsg, r->place, r->first_name, first, mqx, ratio,
-            r->ratio[0], r->ratio[rounds - 1]);
-    if (r->target > 0)
-        fprintf(json, ", \"%s\": %.1f, \"ok\": %s", r->at_least ? "at_least" : "at_most", r->target,
-                ok ? "true" : "false");
-    fprintf(json, "}");
-}
-
-/* Medians of both, of their ratio, its range, the target. */
-static void print_row(struct result *r)
-{
-    double first = median(r->first, rounds), mqx = median(r->mqx, rounds);
-    double ratio = median(r->ratio, rounds);
-    bool ok = r->at_least ? ratio >= r->target : ratio <= r->target;
-
-    printf("%-13s %7d  %-10s %9.1f %9.1f %8.2fx  %6.2f..%-6.2f", r->name, r->maxmsg, r->place,
-           first, mqx, ratio, r->ratio[0], r->ratio[rounds - 1]);
-    if (r->target > 0)
-        printf("  %s %.1fx  %s", r->at_least ? ">=" : "<=", r->target, ok ? "ok" : "short");
-    printf("\n");
-    fflush(stdout);
-    if (json)
-        print_json(r, first, mqx, ratio, ok);
-    measured++;
-    short_rows += r->target > 0 && !ok;
-}
-
 static bool is_sysv(const char *kind)
 {
     return strncmp(kind, "sysv-", 5) == 0;
@@ -255,7 +199,7 @@ static void bench_row(const struct row *row)
         }
         result.ratio[r] = result.first[r] / result.mqx[r];
     }
-    print_row(&result);
+    table_row(&result, rounds);
 }
 
 /* mqx alone: the same queue empty, and with very many messages in it. */
@@ -278,7 +222,7 @@ static void bench_deep(void)
             result.mqx[r] = values[3 * r + i];
             result.ratio[r] = result.mqx[r] / result.first[r];
         }
-        print_row(&result);
+        table_row(&result, rounds);
     }
 }
 
@@ -396,7 +340,7 @@ int main(int argc, char **argv)
     find_programs(library);
     find_cpus();
     raise_kernel_limits();
-    if (file && !(json = fopen(file, "w"))) {
+    if (file && !(table_json = fopen(file, "w"))) {
         fprintf(stderr, "bench: cannot write %s: %s\n", file, strerror(errno));
         return 1;
     }
@@ -408,17 +352,17 @@ int main(int argc, char **argv)
     printf("64-byte messages, ns an operation, medians of %d alternating runs of %g s, %d CPUs\n\n"
            "%-13s %7s  %-10s %9s %9s %9s  %-14s  target\n",
            rounds, seconds, cpu_count, "", "maxmsg", "", "kernel", "mqx", "ratio", "  min..max");
-    if (json)
-        fprintf(json, "{\"rounds\": %d, \"seconds\": %g, \"cpus\": %d, \"quick\": %s, \"rows\": [",
+    if (table_json)
+        fprintf(table_json, "{\"rounds\": %d, \"seconds\": %g, \"cpus\": %d, \"quick\": %s, \"rows\": [",
                 rounds, seconds, cpu_count, quick ? "true" : "false");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (wanted(rows[i].kind))
             bench_row(&rows[i]);
     if (wanted("deep"))
         bench_deep();
-    if (json && (fprintf(json, "\n]}\n") < 0 || fclose(json) != 0))
+    if (table_json && (fprintf(table_json, "\n]}\n") < 0 || fclose(table_json) != 0))
         fail("cannot write the JSON file");
-    printf("\nbench: %d rows measured, %d short of their target%s\n", measured, short_rows,
+    printf("\nbench: %d rows measured, %d short of their target%s\n", table_rows, table_short,
            quick ? " (a quick run: that means little)" : "");
-    return !measured || (strict && short_rows);
+    return !table_rows || (strict && table_short);
 }

@@ -335,6 +335,8 @@ run_bench() {
     else
         try whole bench 300 "$BUILD/bench/bench" --quick --preload "$BUILD/lib/libmqx_preload.so"
     fi
+    [ -n "$SANITIZE" ] || try whole bench-files 300 "$BUILD/bench/bench_files" --quick \
+        --mqxfs "$BUILD/bin/mqxfs"
 }
 
 run_long_storms() {
