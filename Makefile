@@ -77,6 +77,7 @@ LIBRARIES := $(B)/lib/libmqx.so $(B)/lib/libmqx.a $(B)/lib/libmqx_preload.so $(B
 UNITS    := $(foreach dir,libmqx fusefs mqxd cli,$(call tests,$(dir)))
 CRASH    := $(patsubst compat-tests/crash/%.c,$(B)/test/%,$(wildcard compat-tests/crash/*.c))
 RESOURCE := $(patsubst compat-tests/resources/%.c,$(B)/test/%,$(wildcard compat-tests/resources/*.c))
+FILES    := $(patsubst compat-tests/fs/%.c,$(B)/test/%,$(wildcard compat-tests/fs/*.c))
 POSIX    := $(if $(wildcard compat-tests/posix/*.c),$(B)/test/posix_compat)
 SYSV     := $(if $(wildcard compat-tests/sysv/*.c),$(B)/test/sysv_compat)
 BENCH    := $(addprefix $(B)/bench/,bench bench_worker bench_files floor)
@@ -100,7 +101,7 @@ with_tsan = $(if $(SANITIZE),:,$(if $(has_tsan),$(MAKE) --no-print-directory SAN
 .DEFAULT_GOAL := all
 
 all: $(PROGRAMS) $(LIBRARIES)
-everything: all $(UNITS) $(CRASH) $(RESOURCE) $(POSIX) $(SYSV) $(BENCH) $(EXAMPLES) $(HOSTILE)
+everything: all $(UNITS) $(CRASH) $(RESOURCE) $(FILES) $(POSIX) $(SYSV) $(BENCH) $(EXAMPLES) $(HOSTILE)
 
 # --- rules -------------------------------------------------------------------------------------
 
@@ -186,6 +187,8 @@ $(CRASH): $(B)/test/%: $(B)/obj/compat-tests/crash/%.o
 	$(call link,)
 $(RESOURCE): $(B)/test/%: $(B)/obj/compat-tests/resources/%.o
 	$(call link,)
+$(FILES): $(B)/test/%: $(B)/obj/compat-tests/fs/%.o
+	$(call link,)
 $(B)/test/step_storm: $(call objects,compat-tests/crash/step)
 $(B)/test/kill_storm: $(call objects,compat-tests/crash/kill)
 $(B)/test/stop_storm: $(call objects,compat-tests/crash/stop)
@@ -230,7 +233,7 @@ $(B)/fuzz/segment_fuzz: $(DAMAGE)
 $(B)/fuzz/mirror_fuzz: $(DAMAGE) $(filter-out %/log.o,$(call fuzzed,mqxd)) # it is silent
 $(B)/fuzz/mirror_fuzz: FUZZLIBS := -llmdb
 $(B)/fuzz/mount_fuzz: $(DAMAGE) $(B)/fuzz/obj/fuzz/fake_fuse.o \
-    $(filter-out %/loop.o,$(call fuzzed,fusefs)) # in their place
+    $(filter-out %/loop.o %/opened.o,$(call fuzzed,fusefs)) # in their place
 CLI_FUZZED := $(call fuzzed,cli) $(patsubst %,$(B)/fuzz/obj/%.o,$(STORED))
 $(B)/fuzz/cli_fuzz: $(DAMAGE) $(CLI_FUZZED)
 $(B)/fuzz/cli_fuzz: FUZZLIBS := -lm -llmdb

@@ -1,9 +1,11 @@
 /*
  * One message an open: the first read takes the next message, further reads
  * continue it, and behind its last byte there is end of file.  Who then seeks
- * to offset 0 and reads gets the next one; so does who reads where a write
- * through the same descriptor has moved the offset to.
- * A stream (view.h) goes on with the next one instead of ending.
+ * to offset 0 and reads gets the next one.
+ * A stream (views.h) goes on with the next one instead of ending.
+ *
+ * A file that is open for both has no offset (opened.c): behind the end of file, which is told once,
+ * there is the next message; and where something was written, it is not told.
  */
 #include "file.h"
 
@@ -26,7 +28,11 @@ struct file {
     struct view view;
     struct remote *remote; /* once it was used by ioctl or polled; else NULL */
     int flags;             /* of open(2) */
+    fuse_ino_t node;       /* through which it was opened */
+    uint32_t prio;         /* of what is written */
     long type;             /* of a System V queue's messages; 0: any, and 1 for those written */
+    bool both;             /* open for reading and writing */
+    bool ends;             /* ... and the end of the message is still to be told */
     struct record record;
     uint64_t base;                /* the offset at which it begins */
     uint64_t read;                /* ... and the last read ended, within it */
@@ -48,7 +54,8 @@ static struct file *new_file(void)
     return f;
 }
 
-struct file *file_open(struct attached *a, const struct view *view, int flags, long type)
+struct file *file_open(struct attached *a, const struct view *view, int flags, long type,
+                       fuse_ino_t node)
 {
     struct file *f = new_file();
 
@@ -57,7 +64,10 @@ struct file *file_open(struct attached *a, const struct view *view, int flags, l
     f->attached = a;
     f->view = *view;
     f->flags = flags;
+    f->both = (flags & O_ACCMODE) == O_RDWR;
     f->type = type;
+    f->node = node;
+    f->prio = view->prio ? view->prio - 1u : 0;
     return f;
 }
 
@@ -107,6 +117,8 @@ bool file_has_more(const struct file *f)
 
     if (f->view.reads == READS_UNTIL_EMPTY)
         return true;
+    if (f->both)
+        return r->state == RECORD_HELD || f->ends;
     return r->state == RECORD_HELD ||
            (r->state == RECORD_SHOWN && (f->read < r->len || !view_is_stream(&f->view)));
 }
@@ -114,6 +126,53 @@ bool file_has_more(const struct file *f)
 bool file_is_remote(const struct file *f)
 {
     return f->remote;
+}
+
+bool file_is_both(const struct file *f)
+{
+    return f->both;
+}
+
+int file_flags(const struct file *f)
+{
+    return f->flags;
+}
+
+const struct view *file_view(const struct file *f)
+{
+    return &f->view;
+}
+
+long file_type(const struct file *f)
+{
+    return f->type;
+}
+
+const struct record *file_record(const struct file *f)
+{
+    return &f->record;
+}
+
+int file_set_priority(struct file *f, uint32_t prio)
+{
+    if (prio >= MQXI_PRIO_MAX)
+        return -EINVAL;
+    f->prio = prio;
+    return 0;
+}
+
+uint32_t file_priority(const struct file *f)
+{
+    return f->prio;
+}
+
+struct file *file_of_node(fuse_ino_t node)
+{
+    struct file *f = files;
+
+    while (f && f->node != node)
+        f = f->next;
+    return f;
 }
 
 struct attached *file_attached(const struct file *f)
@@ -132,23 +191,32 @@ static bool wants_next(const struct file *f, uint64_t offset)
 {
     if (f->record.state != RECORD_SHOWN)
         return f->record.state == RECORD_NONE;
+    if (f->both)
+        return !f->ends;
     if (view_is_stream(&f->view))
         return !is_within(f, offset) || offset == f->base + f->record.len;
     return !file_is_text(f) && (offset == 0 || !is_within(f, offset));
+}
+
+/* Which of the message's bytes does a read at this offset want first? */
+static uint64_t place_of(struct file *f, uint64_t offset)
+{
+    if (f->both)
+        return f->read;
+    if (offset == 0 && !view_is_stream(&f->view))
+        f->base = 0; /* from the start, wherever that was before */
+    if (view_is_stream(&f->view) && !is_within(f, offset))
+        f->base = offset - f->read; /* a seek has moved it */
+    return offset - f->base;        /* huge where before the start: nothing is there */
 }
 
 /* Answer a read with what is held or was consumed. */
 static void hand_over(struct file *f, struct parked *p)
 {
     struct record *r = &f->record;
-    uint64_t offset = (uint64_t)p->offset;
-    size_t at, n = 0;
+    uint64_t at = place_of(f, (uint64_t)p->offset);
+    size_t n = 0;
 
-    if (offset == 0 && !view_is_stream(&f->view))
-        f->base = 0; /* from the start, wherever that was before */
-    if (view_is_stream(&f->view) && !is_within(f, offset))
-        f->base = offset - f->read; /* a write through the descriptor, or a seek, has moved it */
-    at = offset - f->base;          /* huge where before the start: nothing is there */
     if (at < r->len)
         n = p->size < r->len - at ? p->size : r->len - at;
     if (fuse_reply_buf(p->request, n ? (const char *)r->bytes + at : NULL, n) < 0) {
@@ -156,6 +224,7 @@ static void hand_over(struct file *f, struct parked *p)
         return;
     }
     f->read = at + n;
+    f->ends = f->both && n > 0 && !view_is_stream(&f->view);
     if (f->read == r->len)
         record_consume(r, f->attached);
 }
@@ -178,7 +247,8 @@ static bool attempt_read(struct parked *p)
     struct file *f = p->file;
     int r;
 
-    if (!wants_next(f, (uint64_t)p->offset)) { /* another thread's read has brought it */
+    /* Another thread's read has brought it; its end, if we waited for more, is that thread's. */
+    if (f->both ? f->record.state == RECORD_HELD : !wants_next(f, (uint64_t)p->offset)) {
         hand_over(f, p);
         return true;
     }
@@ -219,6 +289,8 @@ static bool attempt_write(struct parked *p)
     parked_due(p->attached, FOR_MESSAGE);
     if (stored)
         disk_wait(p, slot, key);
+    else if (p->control)
+        fuse_reply_ioctl(p->request, 0, NULL, 0);
     else
         fuse_reply_write(p->request, p->written);
     return true;
@@ -238,6 +310,7 @@ static struct parked *keep(const struct parked *p)
     if (!kept)
         return NULL;
     *kept = *p;
+    kept->discard = discard;
     kept->data = NULL;
     if (p->len == 0)
         return kept;
@@ -262,7 +335,7 @@ static bool attempt_after_repair(struct parked *p)
 }
 
 /* Try a request; where it must wait, park it or refuse it. */
-static void try_or_park(struct parked *p, bool block)
+void file_try_or_park(struct parked *p, bool block)
 {
     uint32_t seen = 0;
     bool answered = false;
@@ -295,14 +368,13 @@ void file_read(struct file *f, fuse_req_t request, size_t size, off_t offset, bo
                        .direction = record_is_choice(&f->view) ? FOR_CHOICE : FOR_MESSAGE,
                        .request = request,
                        .attempt = attempt_read,
-                       .discard = discard,
                        .file = f,
                        .offset = offset,
                        .size = size,
                        .ends = f->view.reads == READS_UNTIL_EMPTY};
 
     if (wants_next(f, (uint64_t)offset))
-        try_or_park(&p, block && f->view.reads != READS_AT_ONCE && !p.ends);
+        file_try_or_park(&p, block && f->view.reads != READS_AT_ONCE && !p.ends);
     else
         hand_over(f, &p);
 }
@@ -320,6 +392,13 @@ static int read_form(struct parked *p, const struct view *v, const void *data, s
     return r;
 }
 
+static int check_message(const struct file *f, uint32_t len)
+{
+    if (len > f->attached->queue->layout.msgsize)
+        return -EMSGSIZE;
+    return f->type < 0 ? -EINVAL : 0; /* that is for reading */
+}
+
 void file_write(struct file *f, fuse_req_t request, const void *data, size_t size, size_t largest,
                 bool block)
 {
@@ -327,29 +406,51 @@ void file_write(struct file *f, fuse_req_t request, const void *data, size_t siz
                        .direction = FOR_ROOM,
                        .request = request,
                        .attempt = attempt_write,
-                       .discard = discard,
                        .file = f,
-                       .prio = f->view.prio ? f->view.prio - 1u : 0,
+                       .prio = f->prio,
                        .data = (void *)(uintptr_t)data, /* read only; keep copies it */
                        .len = (uint32_t)size,
                        .written = size,
                        .stored.nonblock = !block || f->view.reads == READS_AT_ONCE};
     bool form = view_has_form(&f->view);
-    int r = file_is_text(f) ? -EBADF : form ? read_form(&p, &f->view, data, size) : 0;
+    int r;
+
+    f->ends = false;
+    r = file_is_text(f) ? -EBADF : form ? read_form(&p, &f->view, data, size) : 0;
 
     /* The kernel splits what is larger.  An object that is whole is. */
     if (size > largest && (f->view.form != FORM_JSON || r < 0))
         r = -EMSGSIZE;
-    if (r == 0 && p.len > f->attached->queue->layout.msgsize)
-        r = -EMSGSIZE;
-    if (r == 0 && f->type < 0) /* that is for reading */
-        r = -EINVAL;
+    if (r == 0)
+        r = check_message(f, p.len);
     if (r < 0)
         fuse_reply_err(request, -r);
     else if (!p.data)
         fuse_reply_write(request, p.written);
     else
-        try_or_park(&p, !p.stored.nonblock);
+        file_try_or_park(&p, !p.stored.nonblock);
     if (form)
         free(p.data);
+}
+
+void file_send(struct file *f, fuse_req_t request, uint32_t prio, const void *data, uint32_t len,
+               bool block)
+{
+    struct parked p = {.attached = f->attached,
+                       .direction = FOR_ROOM,
+                       .request = request,
+                       .attempt = attempt_write,
+                       .file = f,
+                       .control = true,
+                       .prio = prio,
+                       .data = (void *)(uintptr_t)data, /* as above */
+                       .len = len,
+                       .stored.nonblock = !block};
+    int r = check_message(f, len);
+
+    f->ends = false;
+    if (r < 0)
+        fuse_reply_err(request, -r);
+    else
+        file_try_or_park(&p, block);
 }

@@ -11,12 +11,14 @@
 
 #include "attr.h"
 #include "conf.h"
+#include "control.h"
 #include "dir.h"
 #include "durable.h"
 #include "file.h"
 #include "mqxfs.h"
 #include "names.h"
 #include "node.h"
+#include "opened.h"
 #include "polled.h"
 #include "registered.h"
 #include "segment.h"
@@ -185,9 +187,9 @@ static int check_durable(uint32_t durable, uid_t uid)
 }
 
 static int open_attached(struct attached *a, const struct view *view, const char *name,
-                         struct fuse_file_info *fi)
+                         fuse_ino_t node, struct fuse_file_info *fi)
 {
-    struct file *f = file_open(a, view, fi->flags, sysv_type(name));
+    struct file *f = file_open(a, view, fi->flags, sysv_type(name), node);
 
     if (!f)
         return -ENOMEM;
@@ -230,7 +232,7 @@ static int open_queue(const struct node *n, struct fuse_file_info *fi)
     else if (n->view.form == FORM_STATUS)
         r = open_text(status_text(a), fi);
     else
-        r = open_attached(a, &n->view, n->name, fi);
+        r = open_attached(a, &n->view, n->name, node_number(n), fi);
     if (r < 0 || n->view.form == FORM_STATUS)
         attached_put(a);
     return r;
@@ -255,7 +257,8 @@ static void op_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *f
         forget_attributes(request, ino);
     if (r < 0)
         fuse_reply_err(request, -r);
-    else if (fuse_reply_open(request, fi) < 0) /* interrupted: nobody will release it */
+    else if ((file_is_both(file_of(fi)) ? opened_reply(request, fi) : fuse_reply_open(request, fi)) < 0)
+        /* interrupted: nobody will release it */
         file_close(file_of(fi));
 }
 
@@ -328,9 +331,10 @@ static void op_create(fuse_req_t request, fuse_ino_t parent, const char *name, m
     if (r == 0)
         r = make_entry(in, name, &file, a, &entry);
     if (r == 0)
-        r = open_attached(a, in, name, fi);
+        r = open_attached(a, in, name, entry.ino, fi);
     entry.attr_timeout = 0;
-    if (r == 0 && fuse_reply_create(request, &entry, fi) == 0)
+    if (r == 0 && (file_is_both(file_of(fi)) ? opened_reply_create(request, &entry, fi)
+                                   : fuse_reply_create(request, &entry, fi)) == 0)
         return;
     if (entry.ino)
         node_forget(node_of(entry.ino), 1);
@@ -381,11 +385,17 @@ static void op_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned command, void 
                      struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
                      size_t out_size)
 {
-    bool ours = !(flags & FUSE_IOCTL_DIR) && !node_view(ino) && _IOC_TYPE(command) == 'q' &&
+    bool queue = !(flags & FUSE_IOCTL_DIR) && !node_view(ino) && !file_is_text(file_of(fi));
+    bool ours = queue && _IOC_TYPE(command) == 'q' &&
                 view_same(&node_of(ino)->view, node_view(FUSE_ROOT_ID));
-    struct remote *r = ours ? file_remote(file_of(fi)) : NULL;
+    struct remote *r;
 
     (void)unused;
+    if (queue && control_is(command)) {
+        control(file_of(fi), request, command, in, in_size, out_size);
+        return;
+    }
+    r = ours ? file_remote(file_of(fi)) : NULL;
     if (!r)
         fuse_reply_err(request, ours ? ENOMEM : ENOTTY);
     else

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "damage.h"
+#include "opened.h"
 
 struct fuse_req fake_request(void)
 {
@@ -85,6 +86,17 @@ int fuse_reply_create(fuse_req_t r, const struct fuse_entry_param *entry,
     r->entry = *entry;
     r->file = *file;
     return answer(r, 0);
+}
+
+int opened_reply(fuse_req_t r, const struct fuse_file_info *file)
+{
+    return fuse_reply_open(r, file);
+}
+
+int opened_reply_create(fuse_req_t r, const struct fuse_entry_param *entry,
+                        const struct fuse_file_info *file)
+{
+    return fuse_reply_create(r, entry, file);
 }
 
 int fuse_reply_statfs(fuse_req_t r, const struct statvfs *fs)

@@ -190,7 +190,7 @@ static void close_file(struct run *run, struct open_file *f)
 static bool is_refusal(int e)
 {
     return e == -ENOTTY || e == -EINVAL || e == -ESTALE || e == -ENOENT || e == -EBADF ||
-           e == -EBUSY || e == -EACCES;
+           e == -EBUSY || e == -EACCES || e == -ENODATA;
 }
 
 static void check_transfer(struct fuse_req *r)
@@ -245,14 +245,18 @@ static void transfer(struct run *run, const struct damage_record *d, bool write)
                        &info);
 }
 
-/* An ioctl, such as libmqx's in other users' processes; but from somebody who means no good. */
+/* An ioctl, such as libmqx's in other users' processes, or one of those for everybody; but from
+ * somebody who means no good. */
 static void control(struct run *run, const struct damage_record *d)
 {
     static uint64_t word[sizeof(struct mqxi_remote_stage) / 8];
     const struct open_file *f = &run->file[d->region % FILES];
     struct fuse_file_info info = f->info;
     size_t size = d->offset % 4 ? d->offset % 64 * 8 : d->offset / 4 % sizeof(word);
-    unsigned number = MQXI_STATE + d->value % 10;
+    bool others = d->region & 64;
+    unsigned number =
+        others ? 1 + (unsigned)(d->value % 4) : MQXI_STATE + (unsigned)(d->value % 10);
+    unsigned long request;
     struct fuse_req *r = request_to(run, f, d);
 
     if (!r)
@@ -264,7 +268,8 @@ static void control(struct run *run, const struct damage_record *d)
     if (number == MQXI_RECEIVE)
         size = sizeof(struct mqxi_remote_receive);
     r->room = size;
-    mqxfs_ops.ioctl(r, f->node, MQXI_ASK(number, size), NULL, &info, 0, word, size, size);
+    request = others && number % 2 ? MQXI_TELL(number, size) : MQXI_ASK(number, size);
+    mqxfs_ops.ioctl(r, f->node, (unsigned)request, NULL, &info, 0, word, size, size);
 }
 
 static void poll_it(struct run *run, const struct damage_record *d)
