@@ -12,6 +12,7 @@
 #include "durable.h"
 #include "names.h"
 #include "node.h"
+#include "replace.h"
 #include "sysv.h"
 
 #define FORM_BLOCK (1 << 19)
@@ -135,14 +136,9 @@ static int set_mode(struct attached *a, mode_t mode)
     return 0;
 }
 
-/* Owner and group are those of the segment, by which its user's processes find each other: they
- * stay.  A queue is neither truncated nor extended; size 0 comes from `>` and changes nothing. */
-static int may_set(const struct mqxi_stat *file, const struct view *v, const struct stat *want,
-                   int which)
+/* A queue is neither truncated nor extended; size 0 comes from `>` and changes nothing. */
+static int may_set(const struct view *v, const struct stat *want, int which)
 {
-    if ((which & FUSE_SET_ATTR_UID && want->st_uid != file->uid) ||
-        (which & FUSE_SET_ATTR_GID && want->st_gid != file->gid))
-        return -EPERM;
     if (which & FUSE_SET_ATTR_SIZE && want->st_size != 0)
         return -EINVAL;
     /* It would be computed from a mode that is not the queue's. */
@@ -155,29 +151,63 @@ static int may_set(const struct mqxi_stat *file, const struct view *v, const str
     return 0;
 }
 
-void attr_set(fuse_req_t request, fuse_ino_t ino, struct stat *want, int which,
-              struct fuse_file_info *fi)
+/* Whether the caller may, the kernel knows.  A segment is mapped by its user's processes: another
+ * user gets another one. */
+static int set_owner(struct node *n, struct mqxi_stat *file, struct attached *a,
+                     const struct stat *want, int which)
+{
+    uid_t uid = which & FUSE_SET_ATTR_UID ? want->st_uid : file->uid;
+    gid_t gid = which & FUSE_SET_ATTR_GID ? want->st_gid : file->gid;
+    const struct mqxi_layout *l = &a->queue->layout;
+    struct replacement by = {l->maxmsg, l->msgsize, uid, gid};
+    int r = 0;
+
+    if (is_sysv(a))
+        return uid != file->uid || gid != file->gid ? -EPERM : 0;
+    if (uid != file->uid)
+        r = geteuid() != 0 ? -EPERM : replace_queue(n, a, &by);
+    else if (gid != file->gid)
+        r = replace_group(n, file, a, gid);
+    if (r < 0)
+        return r;
+    file->uid = uid;
+    file->gid = gid;
+    return 0;
+}
+
+static int set(struct node *n, const struct stat *want, int which, struct stat *now)
 {
     struct mqxi_stat file;
-    struct attached *a = NULL;
-    struct stat st;
-    int r = node_view(ino) || node_of(ino)->kind == NODE_TEXT
-                ? -EPERM
-                : node_resolve(node_of(ino), &file, &a);
+    struct attached *a;
+    int r = node_resolve(n, &file, &a);
 
-    (void)fi;
-    if (r == 0)
-        r = may_set(&file, &node_of(ino)->view, want, which);
+    if (r < 0)
+        return r;
+    r = may_set(&n->view, want, which);
+    if (r == 0 && which & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+        r = a ? set_owner(n, &file, a, want, which) : -EBADMSG;
     if (r == 0 && which & FUSE_SET_ATTR_MODE)
         r = a ? set_mode(a, want->st_mode) : -EBADMSG;
     if (r == 0)
-        attr_queue(&file, &node_of(ino)->view, a, &st);
+        attr_queue(&file, &n->view, a, now);
     if (a)
         attached_put(a);
+    return r;
+}
+
+void attr_set(fuse_req_t request, fuse_ino_t ino, struct stat *want, int which,
+              struct fuse_file_info *fi)
+{
+    struct stat now;
+    int r = node_view(ino) || node_of(ino)->kind == NODE_TEXT
+                ? -EPERM
+                : set(node_of(ino), want, which, &now);
+
+    (void)fi;
     if (r < 0)
         fuse_reply_err(request, -r);
     else
-        fuse_reply_attr(request, &st, 0);
+        fuse_reply_attr(request, &now, 0);
 }
 
 void attr_statfs(fuse_req_t request, fuse_ino_t ino)

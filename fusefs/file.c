@@ -4,8 +4,8 @@
  * to offset 0 and reads gets the next one.
  * A stream (views.h) goes on with the next one instead of ending.
  *
- * A file that is open for both has no offset (opened.c): behind the end of file, which is told once,
- * there is the next message; and where something was written, it is not told.
+ * A file that is open for both has no offset (opened.c): behind the end of file, which is told
+ * once, there is the next message; and where something was written, it is not told.
  */
 #include "file.h"
 
@@ -54,6 +54,11 @@ static struct file *new_file(void)
     return f;
 }
 
+static uint32_t priority_of(const struct view *v)
+{
+    return v->prio ? v->prio - 1u : 0;
+}
+
 struct file *file_open(struct attached *a, const struct view *view, int flags, long type,
                        fuse_ino_t node)
 {
@@ -67,7 +72,7 @@ struct file *file_open(struct attached *a, const struct view *view, int flags, l
     f->both = (flags & O_ACCMODE) == O_RDWR;
     f->type = type;
     f->node = node;
-    f->prio = view->prio ? view->prio - 1u : 0;
+    f->prio = priority_of(view);
     return f;
 }
 
@@ -161,18 +166,26 @@ int file_set_priority(struct file *f, uint32_t prio)
     return 0;
 }
 
-uint32_t file_priority(const struct file *f)
+int file_set_priorities(fuse_ino_t node, uint32_t prio)
 {
-    return f->prio;
+    int n = 0;
+
+    for (struct file *f = files; f; f = f->next)
+        if (f->node == node) {
+            if (file_set_priority(f, prio) < 0)
+                return -EINVAL;
+            n++;
+        }
+    return n;
 }
 
-struct file *file_of_node(fuse_ino_t node)
+uint32_t file_priority(fuse_ino_t node, const struct view *v)
 {
-    struct file *f = files;
+    const struct file *f = files;
 
     while (f && f->node != node)
         f = f->next;
-    return f;
+    return f ? f->prio : priority_of(v);
 }
 
 struct attached *file_attached(const struct file *f)

@@ -38,9 +38,10 @@ void file_try_or_park(struct parked *p, bool block);
 
 /* What is written from now on has this priority.  -EINVAL: there is no such. */
 int file_set_priority(struct file *f, uint32_t prio);
-/* That of the file that was opened through this node; NULL: none is. */
-struct file *file_of_node(fuse_ino_t node);
-uint32_t file_priority(const struct file *f);
+/* The same for all that were opened through this node: how many, or -EINVAL. */
+int file_set_priorities(fuse_ino_t node, uint32_t prio);
+/* That of what is written through this node, in this view. */
+uint32_t file_priority(fuse_ino_t node, const struct view *v);
 
 /* Is there something to be read whatever is in the queue: a message's rest, or the end? */
 bool file_has_more(const struct file *f);

@@ -26,17 +26,19 @@ static struct node **list_of(const struct node *n)
 
 struct node *node_new(enum node_kind kind, const struct view *view, const char *name, uint64_t ino)
 {
-    size_t len = strlen(name) + 1;
-    struct node *n = malloc(sizeof(*n) + len);
+    struct node *n = malloc(sizeof(*n));
+    char *copy = n ? strdup(name) : NULL;
 
-    if (!n)
+    if (!copy) {
+        free(n);
         return NULL;
+    }
+    n->name = copy;
     n->kind = kind;
     n->view = *view;
     n->lookups = 1;
     n->ino = ino;
     n->sound = false;
-    memcpy(n->name, name, len);
     n->previous = NULL;
     n->next = *list_of(n);
     if (n->next)
@@ -71,7 +73,20 @@ void node_forget(struct node *n, uint64_t lookups)
     *(n->previous ? &n->previous->next : list_of(n)) = n->next;
     if (n->next)
         n->next->previous = n->previous;
+    free(n->name);
     free(n);
+}
+
+void node_rename(uint64_t ino, const char *name)
+{
+    for (struct node *n = nodes; n; n = n->next) {
+        char *copy = n->ino == ino ? strdup(name) : NULL;
+
+        if (!copy) /* no memory: for who has it open it has no name */
+            continue;
+        free(n->name);
+        n->name = copy;
+    }
 }
 
 void node_forget_all(void)

@@ -19,7 +19,7 @@ struct node {
     uint64_t ino;     /* of the segment: which queue the name meant */
     bool sound;       /* which could be attached then */
     struct node *next, *previous;
-    char name[];
+    char *name;
 };
 
 /* A new node with one reference; its number is unlike that of any other that lives.  NULL: no
@@ -27,6 +27,8 @@ struct node {
 struct node *node_new(enum node_kind kind, const struct view *view, const char *name, uint64_t ino);
 /* The directory's node, with one reference more. */
 struct node *node_directory(const struct view *view);
+/* The queue has another name now: its nodes, too. */
+void node_rename(uint64_t ino, const char *name);
 void node_forget(struct node *n, uint64_t lookups);
 /* The session is over: the kernel does not say so of each. */
 void node_forget_all(void);

@@ -21,6 +21,7 @@
 #include "opened.h"
 #include "polled.h"
 #include "registered.h"
+#include "replace.h"
 #include "segment.h"
 #include "status.h"
 #include "sysv.h"
@@ -257,7 +258,8 @@ static void op_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *f
         forget_attributes(request, ino);
     if (r < 0)
         fuse_reply_err(request, -r);
-    else if ((file_is_both(file_of(fi)) ? opened_reply(request, fi) : fuse_reply_open(request, fi)) < 0)
+    else if ((file_is_both(file_of(fi)) ? opened_reply(request, fi)
+                                        : fuse_reply_open(request, fi)) < 0)
         /* interrupted: nobody will release it */
         file_close(file_of(fi));
 }
@@ -334,7 +336,7 @@ static void op_create(fuse_req_t request, fuse_ino_t parent, const char *name, m
         r = open_attached(a, in, name, entry.ino, fi);
     entry.attr_timeout = 0;
     if (r == 0 && (file_is_both(file_of(fi)) ? opened_reply_create(request, &entry, fi)
-                                   : fuse_reply_create(request, &entry, fi)) == 0)
+                                             : fuse_reply_create(request, &entry, fi)) == 0)
         return;
     if (entry.ino)
         node_forget(node_of(entry.ino), 1);
@@ -471,11 +473,15 @@ static void op_link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const
     fuse_reply_err(request, EPERM);
 }
 
+/* From view to view is nothing but the same queue; and there is one that has names to give. */
 static void op_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t to,
                       const char *new_name, unsigned flags)
 {
-    (void)parent, (void)name, (void)to, (void)new_name, (void)flags;
-    fuse_reply_err(request, EPERM);
+    int r = parent == FUSE_ROOT_ID && to == FUSE_ROOT_ID
+                ? replace_name(name, new_name, flags, fuse_req_ctx(request)->uid)
+                : -EPERM;
+
+    fuse_reply_err(request, -r);
 }
 
 const struct fuse_lowlevel_ops mqxfs_ops = {
