@@ -207,6 +207,9 @@ $(B)/bench/floor: $(B)/obj/bench/floor.o
 $(B)/obj/examples/poller.o: CFLAGS += -Iinclude
 $(B)/examples/poller: $(B)/examples/%: $(B)/obj/examples/%.o $(B)/lib/libmqx.a
 	$(call link,$(INIH))
+# These want no library at all.
+$(B)/examples/file_%: $(B)/obj/examples/file_%.o
+	$(call link,$(if $(SANITIZE),,-static))
 $(B)/examples/%: $(B)/obj/examples/%.o
 	$(call link,)
 

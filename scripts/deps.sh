@@ -48,6 +48,9 @@ look_for_tests() {
     need_command busybox busybox
     need_command jq jq
     need_command getfattr attr
+    need_command python3 python3
+    need_command node nodejs
+    need_command script bsdutils
     /usr/bin/python3 -c 'import sysv_ipc' 2>/dev/null || missing+=(python3-sysv-ipc)
     [ -x /usr/bin/cargo ] || missing+=(cargo)
     [ -e /usr/share/doc/librust-nix-dev ] || missing+=(librust-nix-dev)
