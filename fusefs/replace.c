@@ -152,6 +152,7 @@ static int put_in_place(const struct mqxi_unborn *unborn, const char *name, stru
     if (mqxi_sys_stat(AT_FDCWD, new, &st) < 0 || st.ino != a->queue->ino || is_in_use(a))
         return exchange(old, new) < 0 ? -EIO : -EBUSY;
     MQXI_SYS(SYS_unlinkat, AT_FDCWD, fifo, 0);
+    atomic_store(&a->queue->dead, true); /* who has looked it up and comes to open it looks again */
     return 0;
 }
 
