@@ -134,6 +134,11 @@ int node_queue(const struct node *n, struct attached **a)
     if (*a)
         attached_put(*a);
     r = node_resolve(n, &file, a);
+    if (r == 0 && *a && file.size == 0 &&
+        atomic_load(&(*a)->queue->dead)) { /* replaced (replace.c) */
+        attached_put(*a);
+        return -ESTALE;
+    }
     return r < 0 ? r : *a ? 0 : -EBADMSG;
 }
 

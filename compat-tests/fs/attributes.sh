@@ -97,6 +97,7 @@ groups() {
     as $owner:1502 chgrp 1502 "$m/q" || no "chgrp failed"
     is "the group" 1502 "$(stat -c %g "$m/q")"
     is "of what is open" 1502 "$(stat -L -c %g /dev/fd/3)"
+    is "as the queue knows it" "gid: 1502" "$(grep ^gid "$m/.stat/q")"
     echo "for the group" >&3
     exec 3>&-
     is "a member reads" "for the group" "$(as 1503:1502 cat "$m/q")"
@@ -244,6 +245,11 @@ sizes() {
     is "sizes" "4 100000" "$(value maxmsg "$m/q") $(value msgsize "$m/q")"
     is "nothing else is left" "1 1 0" \
         "$(ls "$MQX_DIR/queues" | wc -l) $(ls "$MQX_DIR/fifos" | wc -l) $(ls "$MQX_DIR/tmp" | wc -l)"
+    # Who has looked up what is replaced then does not get to it.
+    perl -e 'use POSIX; sysopen(F, $ARGV[0], 0x200000) or die; # O_PATH
+        system("setfattr", "-n", "user.mqx.maxmsg", "-v", "5", $ARGV[0]) == 0 or die;
+        exit(open(G, "<", "/proc/self/fd/" . fileno(F)) ? 1 : $! == ESTALE ? 0 : 2)' "$m/q" ||
+        no "what was replaced can be opened"
     as $owner mqx send q "through the library" || no "mqx send"
     is "afterwards" "through the library" "$(cat "$m/q")"
 }

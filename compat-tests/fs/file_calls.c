@@ -372,7 +372,30 @@ static void both_threads(void)
     MUST(pthread_join(t, NULL) == 0);
 }
 
-/* The same with a descriptor that two processes share. */
+static void *each_reader(void *got)
+{
+    shared_tid = gettid();
+    MUST(read(shared_fd, got, SIZE) == 3);
+    return NULL;
+}
+
+/* Two that wait for a message get one each, not one and its end. */
+static void both_readers(void)
+{
+    char got[2][SIZE];
+    pthread_t t[2];
+
+    shared_fd = open_queue(O_RDWR);
+    for (int i = 0; i < 2; i++)
+        t[i] = start(each_reader, got[i]);
+    put(shared_fd, "one");
+    put(shared_fd, "two");
+    for (int i = 0; i < 2; i++)
+        MUST(pthread_join(t[i], NULL) == 0);
+    MUST(memcmp(got[0], "one", 3) == 0 && memcmp(got[1], "two", 3) == 0);
+}
+
+/* A descriptor that two processes share. */
 static void both_processes(void)
 {
     int fd = open_queue(O_RDWR);
@@ -663,6 +686,7 @@ static const struct {
     {"epoll-edges", epoll_edges},
     {"nonblock", nonblock},
     {"both-threads", both_threads},
+    {"both-readers", both_readers},
     {"both-processes", both_processes},
     {"both-in-turn", both_in_turn},
     {"priorities", priorities},

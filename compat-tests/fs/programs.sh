@@ -40,7 +40,7 @@ calls() { # case...: each by each user
 
 readiness() { calls poll poll-wakes poll-reader epoll epoll-edges; }
 o_nonblock() { calls nonblock; }
-one_descriptor() { calls both-threads both-processes both-in-turn; }
+one_descriptor() { calls both-threads both-readers both-processes both-in-turn; }
 requests() { calls priorities refused requests-wait; }
 
 largest() {
