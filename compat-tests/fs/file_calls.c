@@ -577,24 +577,22 @@ static void requests_wait(void)
 /* In a queue whose messages may have 2 MiB. */
 static void sizes(void)
 {
-    const size_t most = (1 << 20) - 4096;
-    char *bytes = malloc(most + 8192), *got = malloc(most + 8192);
+    enum { most = (1 << 20) - 4096 };
+    static char bytes[most + 8192], got[most + 8192];
     int fd = open_queue(O_WRONLY), in = open_queue(O_RDONLY);
     struct iovec parts[2];
 
-    MUST(bytes && got);
     for (size_t i = 0; i < most + 8192; i++)
         bytes[i] = (char)(i * 7 + i / 255);
     for (size_t shift = 0; shift < 4097; shift += 1365) { /* wherever it begins in a page */
-        MUST(write(fd, bytes + shift, most) == (ssize_t)most);
-        MUST(pread(in, got, most + 1, 0) == (ssize_t)most && memcmp(got, bytes + shift, most) == 0);
+        MUST(write(fd, bytes + shift, most) == most);
+        MUST(pread(in, got, most + 1, 0) == most && memcmp(got, bytes + shift, most) == 0);
         FAILS(EMSGSIZE, write(fd, bytes + shift, most + 1));
     }
     parts[0] = (struct iovec){bytes + 1, 1000};
     parts[1] = (struct iovec){bytes + 1001, most - 8192 - 1000}; /* parts take more pages */
-    MUST(writev(fd, parts, 2) == (ssize_t)most - 8192);
-    MUST(pread(in, got, most, 0) == (ssize_t)most - 8192 &&
-         memcmp(got, bytes + 1, most - 8192) == 0);
+    MUST(writev(fd, parts, 2) == most - 8192);
+    MUST(pread(in, got, most, 0) == most - 8192 && memcmp(got, bytes + 1, most - 8192) == 0);
     fcntl(in, F_SETFL, O_NONBLOCK);
     FAILS(EAGAIN, pread(in, got, most, 0)); /* nothing of what was refused arrived */
 }
