@@ -38,6 +38,15 @@ logs() { # text
     grep -qF -- "$1" mqxd.log
 }
 
+ended() { # pid
+    ! kill -0 "$1"
+}
+
+is_sent() { # by the sender that waits
+    await "the sender to be done" ended "$sender"
+    wait "$sender" || no "the sender ended with $?"
+}
+
 one_queue() {
     conf '[*]' 'durable = sync' 'maxmsg = 1000' 'msgsize = 20000' '[q]' 'store_max = 100K'
     start_mqxd
@@ -54,7 +63,7 @@ one_queue() {
     sender=$!
     await "the sender to wait" is_asleep $sender
     received q 1 1
-    wait $sender || no "the sender ended with $?"
+    is_sent
     kill_mqxd
     lose_memory
     start_mqxd
@@ -77,12 +86,12 @@ all_queues() {
     sender=$!
     await "the sender to wait" is_asleep $sender
     received a 1 1 # room for the other's
-    wait $sender || no "the sender ended with $?"
+    is_sent
     background mqx send b "$(large 10)"
     sender=$!
     await "the sender to wait" is_asleep $sender
     status 0 mqx unlink a
-    wait $sender || no "the sender ended with $?"
+    is_sent
     fill b
     is "messages that fit without a" 10 $sent
 }
@@ -98,7 +107,7 @@ raised() {
     await "the sender to wait" is_asleep $sender
     conf '[q]' 'durable = sync' 'store_max = 1M'
     kill -HUP "$mqxd"
-    wait $sender || no "the sender ended with $?"
+    is_sent
     conf '[q]' 'durable = sync' 'store_max = 20K' # less than there is
     kill -HUP "$mqxd"
     await "mqxd to read it" read_again 2
