@@ -29,7 +29,7 @@ struct change {
     enum { SAME, WRITTEN, UNSTABLE } what;
     bool waits;   /* its message does, for room on the disk */
     bool limited; /* its message does, for what the limits let the store have */
-    uint32_t len; /* of what the store has then, or LIMIT_NONE */
+    uint32_t len; /* of what the store has then, or QUOTA_NONE */
     uint64_t key; /* of what the store has for the slot when the transaction is committed */
 };
 
@@ -55,7 +55,7 @@ static int stored_key(uint32_t slot, const struct mqxi_snapshot *message, const 
         return -EBADMSG;
     }
     a->keys[slot] = message->key;
-    limit_stored(a->all, &a->limit, slot, message->len);
+    quota_stored(a->all, &a->quota, slot, message->len);
     return 0;
 }
 
@@ -101,12 +101,12 @@ int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue 
 
     if (a)
         a->keys = calloc(q->layout.maxmsg, sizeof(*a->keys));
-    if (r == 0 && (!a || !a->keys || limit_open(&a->limit, q->layout.maxmsg) < 0))
+    if (r == 0 && (!a || !a->keys || quota_open(&a->quota, q->layout.maxmsg) < 0))
         r = -ENOMEM;
     if (r == 0) {
         a->q = q;
-        a->all = &m->limits;
-        a->limit.max = policies_store_max(m, q, record->name);
+        a->all = &m->quotas;
+        a->quota.max = policies_store_max(m, q, record->name);
         a->record = *record;
         a->mode = record->mode;
         r = store_each_message(m->store, record->uuid, stored_key, a);
@@ -115,7 +115,7 @@ int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue 
         if (r == -ENOMEM)
             say("queue /%s: not enough memory", record->name);
         if (a) {
-            limit_close(&m->limits, &a->limit);
+            quota_close(&m->quotas, &a->quota);
             free(a->keys);
         }
         free(a);
@@ -136,7 +136,7 @@ void mirror_remove(struct mirror *m, struct attached *a)
             break;
         }
     mqxi_segment_detach(a->q);
-    limit_close(&m->limits, &a->limit);
+    quota_close(&m->quotas, &a->quota);
     free(a->keys);
     free(a);
 }
@@ -182,13 +182,13 @@ static void mark_again(uint32_t slot, void *arg)
 /* Something was given back: what waits for that is tried again. */
 static void retry(struct mirror *m)
 {
-    m->limits.freed = false;
+    m->quotas.freed = false;
     for (size_t i = 0; i < m->count; i++) {
         struct attached *a = m->queues[i];
 
-        if (!a->limit.full || !limit_has_room(&m->limits, &a->limit) || is_broken(a))
+        if (!a->quota.full || !quota_has_room(&m->quotas, &a->quota) || is_broken(a))
             continue;
-        limit_each_waiting(&a->limit, mark_again, a->q);
+        quota_each_waiting(&a->quota, mark_again, a->q);
         atomic_store(&a->q->header->disk_full, m->full);
         mqxi_snapshot_wake(a->q);
     }
@@ -198,7 +198,7 @@ uint64_t mirror_due(struct mirror *m, uint64_t now)
 {
     uint64_t first = 0;
 
-    if (m->limits.freed)
+    if (m->quotas.freed)
         retry(m);
     for (size_t i = 0; i < m->count; i++) {
         struct attached *a = m->queues[i];
@@ -283,12 +283,12 @@ static int read_new(struct part *p, struct change *c, struct mqxi_snapshot *mess
     int r = 0;
 
     c->waits = p->removals;
-    c->limited = !c->waits && a->limit.refused;
+    c->limited = !c->waits && a->quota.refused;
     if (!c->waits && !c->limited) {
         r = mqxi_snapshot(a->q, c->slot, message, p->m->buffer);
         c->key = message->key;
         c->limited = r == 0 && c->key != 0 && c->key != a->keys[c->slot] &&
-                     !limit_allows(&p->m->limits, &a->limit, c->slot, message->len);
+                     !quota_allows(&p->m->quotas, &a->quota, c->slot, message->len);
     }
     if (c->waits || c->limited)
         c->key = 0; /* what was there before it can go */
@@ -313,9 +313,9 @@ static int put_change(struct part *p, struct change *c, size_t *bytes)
     if (is_broken(a) || c->what != WRITTEN)
         return 0;
     *bytes += message.len;
-    c->len = c->key ? message.len : LIMIT_NONE;
+    c->len = c->key ? message.len : QUOTA_NONE;
     if (!c->key)
-        limit_allows(&m->limits, &a->limit, c->slot, LIMIT_NONE);
+        quota_allows(&m->quotas, &a->quota, c->slot, QUOTA_NONE);
     return c->key ? store_put_message(m->store, a->record.uuid, c->slot, &message, m->buffer)
                   : store_delete_message(m->store, a->record.uuid, c->slot);
 }
@@ -329,7 +329,7 @@ static int put_changes(struct store *s, void *arg)
     int r = 0;
 
     p->written = false;
-    p->m->limits.planned = 0;
+    p->m->quotas.planned = 0;
     for (p->to = p->from; r >= 0 && p->to < p->m->change_count && p->to - p->from < p->most &&
                           bytes < BYTES && removed < REMOVALS;
          p->to++) {
@@ -338,7 +338,7 @@ static int put_changes(struct store *s, void *arg)
         if (is_broken(c->a))
             continue;
         if (c->a != last)
-            limit_begin(&c->a->limit);
+            quota_begin(&c->a->quota);
         if (c->a != last && !p->removals)
             r = put_mode(s, c->a);
         last = c->a;
@@ -354,28 +354,28 @@ static int put_changes(struct store *s, void *arg)
 /* The store shall not have this message yet: its sender sees a full queue. */
 static void hold(struct mirror *m, struct attached *a, uint32_t slot)
 {
-    const struct limit *l = &a->limit;
+    const struct quota *l = &a->quota;
     bool own = l->max && l->bytes >= l->max / 2;
 
-    limit_wait(&a->limit, slot, true);
+    quota_wait(&a->quota, slot, true);
     atomic_store(&a->q->header->disk_full, 1);
     if (!l->said)
         say("queue /%s: the store has %llu bytes of %s, and store_max is %llu: who sends to it "
             "waits "
             "until messages are received",
-            a->record.name, (unsigned long long)(own ? l->bytes : m->limits.bytes),
-            own ? "it" : "all queues", (unsigned long long)(own ? l->max : m->limits.max));
-    a->limit.said = true;
+            a->record.name, (unsigned long long)(own ? l->bytes : m->quotas.bytes),
+            own ? "it" : "all queues", (unsigned long long)(own ? l->max : m->quotas.max));
+    a->quota.said = true;
 }
 
 /* What the limits count. */
 static void count(struct mirror *m, const struct change *c)
 {
-    struct limit *l = &c->a->limit;
+    struct quota *l = &c->a->quota;
 
-    limit_wait(l, c->slot, false);
+    quota_wait(l, c->slot, false);
     if (c->what == WRITTEN)
-        limit_stored(&m->limits, l, c->slot, c->len);
+        quota_stored(&m->quotas, l, c->slot, c->len);
     if (c->limited)
         hold(m, c->a, c->slot);
     else if (l->said && l->bytes < l->max / 4 * 3)
@@ -476,7 +476,7 @@ void mirror_full(struct mirror *m, bool full)
     m->full = full;
     for (size_t i = 0; i < m->count; i++) {
         struct mqxi_queue *q = m->queues[i]->q;
-        bool waits = full || m->queues[i]->limit.full;
+        bool waits = full || m->queues[i]->quota.full;
 
         if (atomic_load(&q->header->disk_full) == waits || atomic_load(&q->dead))
             continue;

@@ -2,7 +2,7 @@
 #ifndef MQXD_MIRROR_H
 #define MQXD_MIRROR_H
 
-#include "limits.h"
+#include "quota.h"
 #include "store.h"
 
 /* A queue that is mirrored. */
@@ -11,8 +11,8 @@ struct attached {
     struct store_queue record; /* the queue as the store has it */
     uint32_t mode;             /* the one that record gets with the commit being made */
     uint64_t *keys;            /* for each slot, the message that the store has for it; 0: none */
-    struct limits *all;
-    struct limit limit;
+    struct quotas *all;
+    struct quota quota;
     uint64_t due;       /* when its changes are to be committed; 0: it has none */
     bool seen;          /* discover.c: it still has its name */
     const char *broken; /* why it cannot be mirrored any longer, else NULL */
@@ -29,7 +29,7 @@ struct mirror {
     struct change *changes; /* of the commit being made */
     size_t change_count;
     size_t turn; /* whose turn it is to be looked at first */
-    struct limits limits;
+    struct quotas quotas;
     bool full;  /* the disk is: senders wait */
     bool freed; /* ... and the last commit, which failed for that, made room in the store */
 };

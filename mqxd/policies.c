@@ -40,7 +40,7 @@ int policies_read(struct mirror *m)
     }
     free(m->conf);
     m->conf = conf;
-    m->limits.max = mine.store_max;
+    m->quotas.max = mine.store_max;
     m->window_ns = mine.window_ms * UINT64_C(1000000);
     return 0;
 }
@@ -108,14 +108,14 @@ uint64_t policies_store_max(const struct mirror *m, const struct mqxi_queue *q, 
     return m->conf && policy_of(m, name, q->header, &policy) == 0 ? policy.store_max : 0;
 }
 
-static void apply_limits(struct mirror *m)
+static void apply_quotas(struct mirror *m)
 {
     for (size_t i = 0; i < m->count; i++) {
         struct attached *a = m->queues[i];
 
-        a->limit.max = policies_store_max(m, a->q, a->record.name);
+        a->quota.max = policies_store_max(m, a->q, a->record.name);
     }
-    m->limits.freed = true; /* there may be room now for what waits */
+    m->quotas.freed = true; /* there may be room now for what waits */
 }
 
 int policies_apply(struct mirror *m)
@@ -125,6 +125,6 @@ int policies_apply(struct mirror *m)
 
     if (a.changed)
         mqxi_policy_settle();
-    apply_limits(m);
+    apply_quotas(m);
     return r;
 }

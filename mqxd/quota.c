@@ -7,7 +7,7 @@
  * A queue that has nothing in the store may have one message, however large: else it
  * would wait for ever.
  */
-#include "limits.h"
+#include "quota.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 
 #define HEADS (sizeof(struct message_key) + sizeof(struct message_record))
 
-int limit_open(struct limit *l, uint32_t slots)
+int quota_open(struct quota *l, uint32_t slots)
 {
     l->slots = slots;
     l->sizes = calloc(slots, sizeof(*l->sizes));
@@ -24,7 +24,7 @@ int limit_open(struct limit *l, uint32_t slots)
     return l->sizes && l->waiting ? 0 : -ENOMEM;
 }
 
-void limit_close(struct limits *all, struct limit *l)
+void quota_close(struct quotas *all, struct quota *l)
 {
     all->bytes -= l->bytes;
     all->freed |= l->bytes > 0;
@@ -32,7 +32,7 @@ void limit_close(struct limits *all, struct limit *l)
     free(l->waiting);
 }
 
-void limit_begin(struct limit *l)
+void quota_begin(struct quota *l)
 {
     l->planned = 0;
     l->refused = false;
@@ -40,7 +40,7 @@ void limit_begin(struct limit *l)
 
 static uint32_t size_of(uint32_t len)
 {
-    return len == LIMIT_NONE ? 0 : len + (uint32_t)HEADS;
+    return len == QUOTA_NONE ? 0 : len + (uint32_t)HEADS;
 }
 
 static bool fits(uint64_t max, uint64_t bytes, int64_t planned)
@@ -48,7 +48,7 @@ static bool fits(uint64_t max, uint64_t bytes, int64_t planned)
     return max == 0 || (int64_t)bytes + planned <= (int64_t)max;
 }
 
-bool limit_allows(struct limits *all, struct limit *l, uint32_t slot, uint32_t len)
+bool quota_allows(struct quotas *all, struct quota *l, uint32_t slot, uint32_t len)
 {
     int64_t more = (int64_t)size_of(len) - l->sizes[slot];
     bool first = (int64_t)l->bytes + l->planned == (int64_t)l->sizes[slot];
@@ -64,7 +64,7 @@ bool limit_allows(struct limits *all, struct limit *l, uint32_t slot, uint32_t l
     return true;
 }
 
-void limit_stored(struct limits *all, struct limit *l, uint32_t slot, uint32_t len)
+void quota_stored(struct quotas *all, struct quota *l, uint32_t slot, uint32_t len)
 {
     uint32_t was = l->sizes[slot], is = size_of(len);
 
@@ -76,7 +76,7 @@ void limit_stored(struct limits *all, struct limit *l, uint32_t slot, uint32_t l
     l->sizes[slot] = is;
 }
 
-void limit_wait(struct limit *l, uint32_t slot, bool waits)
+void quota_wait(struct quota *l, uint32_t slot, bool waits)
 {
     uint64_t bit = UINT64_C(1) << slot % 64;
 
@@ -88,13 +88,13 @@ void limit_wait(struct limit *l, uint32_t slot, bool waits)
     l->full = true;
 }
 
-bool limit_has_room(const struct limits *all, const struct limit *l)
+bool quota_has_room(const struct quotas *all, const struct quota *l)
 {
     return l->bytes == 0 ||
            ((l->max == 0 || l->bytes < l->max) && (all->max == 0 || all->bytes < all->max));
 }
 
-void limit_each_waiting(struct limit *l, void (*each)(uint32_t slot, void *arg), void *arg)
+void quota_each_waiting(struct quota *l, void (*each)(uint32_t slot, void *arg), void *arg)
 {
     for (uint32_t w = 0; w <= l->slots / 64; w++) {
         uint64_t bits = l->waiting[w];
