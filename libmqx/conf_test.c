@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,114 @@ static void test_mqxd(void **state)
     assert_int_equal(policy("mqxd").maxmsg, 3);
 }
 
+static void test_units(void **state)
+{
+    struct mqxi_conf_mqxd m;
+
+    (void)state;
+    write_conf("window = 2s\nstore_max = 3T\n[a]\nmsgsize = 64K\nstore_max = 10M\n"
+               "[b]\nmsgsize = 64 M\nstore_max = unlimited\n[c]\nstore_max = 77\n");
+    assert_int_equal(caught(run_mqxd, NULL, &m), 0);
+    assert_int_equal(m.window_ms, 2000);
+    assert_int_equal(m.store_max, UINT64_C(3) << 40);
+    assert_int_equal(policy("a").msgsize, 65536);
+    assert_int_equal(policy("a").store_max, 10 << 20);
+    assert_int_equal(policy("b").msgsize, MQXI_MSGSIZE_MAX);
+    assert_int_equal(policy("b").store_max, 0);
+    assert_int_equal(policy("c").store_max, 77);
+    is_wrong("window = 61s\n", "1: window = 61s: must be a time");
+    is_wrong("window = 0\n", "1: window = 0: must be a time");
+    is_wrong("window = 1d\n", "1: window = 1d: must be a time");
+    is_wrong("window = ms\n", "1: window = ms: must be a time");
+    is_wrong("[q]\nmsgsize = 65M\n", "2: msgsize = 65M: must be a size");
+    is_wrong("[q]\nmsgsize = 1.5M\n", "2: msgsize = 1.5M: must be a size");
+    is_wrong("[q]\nmsgsize = 99999999999999T\n", "2: msgsize = 99999999999999T: must be a size");
+    is_wrong("[q]\nstore_max = 0\n", "2: store_max = 0: must be a size");
+    is_wrong("[q]\nstore_max = 2000T\n", "2: store_max = 2000T: must be a size");
+    is_wrong("[q]\nmaxmsg = 10K\n", "2: maxmsg = 10K: must be a number"); /* it is no size */
+}
+
+/* What was kept counts, whatever the file says by then. */
+static void test_kept(void **state)
+{
+    struct mqxi_conf *kept = NULL, *other = NULL;
+    struct mqxi_conf_mqxd m;
+    struct mqxi_policy p;
+
+    (void)state;
+    write_conf("window = 70\n[q]\nmaxmsg = 7\n\ndurable = sync\n[r]\nwait = 1s\n");
+    assert_int_equal(mqxi_conf_keep(&kept), 0);
+    assert_string_equal(mqxi_conf_path(kept), path);
+    write_conf("[q]\nmaxmsg = nothing\n");
+    assert_int_equal(mqxi_conf_keep(&other), -EINVAL); /* and says so */
+    assert_null(other);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mqxi_conf_kept(kept, "q", &p, &m), 0);
+        assert_int_equal(m.window_ms, 70);
+        assert_int_equal(p.maxmsg, 7);
+        assert_int_equal(p.durable, MQXI_DURABLE_SYNC);
+        assert_int_equal(p.durable_line, 5);
+        assert_int_equal(p.sync_said, 0);
+    }
+    assert_int_equal(mqxi_conf_kept(kept, "r", &p, NULL), 0);
+    assert_int_equal(p.durable_line, 0);
+    assert_int_equal(p.sync_said, MQXI_SYNC_WAIT);
+    free(kept);
+    write_conf("");
+    assert_int_equal(mqxi_conf_keep(&kept), 0);
+    assert_int_equal(mqxi_conf_kept(kept, "q", &p, &m), 0);
+    assert_int_equal(p.maxmsg, 10);
+    free(kept);
+    setenv("MQX_CONF", "/dev/zero", 1); /* has no end */
+    assert_int_equal(mqxi_conf_keep(&kept), -EINVAL);
+    setenv("MQX_CONF", path, 1);
+}
+
+static const struct mqxi_conf_setting *setting(const struct mqxi_conf_setting *all, int count,
+                                               const char *key, bool queue)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(all[i].key, key) == 0 && all[i].queue == queue)
+            return &all[i];
+    fail_msg("no setting %s", key);
+    return NULL;
+}
+
+static void is_set(const char *name, const char *key, const char *value, int line,
+                   const char *section)
+{
+    struct mqxi_conf_setting all[MQXI_CONF_KEYS];
+    int count = mqxi_conf_explain(NULL, name, all);
+    const struct mqxi_conf_setting *s = setting(all, count, key, section != NULL);
+
+    assert_string_equal(s->value, value);
+    assert_int_equal(s->line, line);
+    if (line && section)
+        assert_string_equal(s->section, section);
+}
+
+static void test_explained(void **state)
+{
+    struct mqxi_conf_setting all[MQXI_CONF_KEYS];
+
+    (void)state;
+    write_conf("store_max=5G\n[*]\nmaxmsg = 5\ndurable = async\n[/q*]\nmaxmsg=6\nstore_max = 1M\n"
+               "[.sysv/*]\nmsgsize = 9K\n");
+    is_set("q1", "maxmsg", "6", 6, "q*");
+    is_set("q1", "durable", "async", 4, "*");
+    is_set("q1", "store_max", "1M", 7, "q*");
+    is_set("q1", "store_max", "5G", 1, NULL);
+    is_set("q1", "msgsize", "8192", 0, "");
+    is_set("r", "maxmsg", "5", 3, "*");
+    is_set("r", "store_max", "unlimited", 0, "");
+    is_set(".sysv/0x00000001", "msgsize", "9K", 9, ".sysv/*");
+    is_set(".sysv/0x00000001", "maxmsg", "65536", 0, "");
+    is_set(NULL, "maxmsg", "10", 0, "");
+    is_set(NULL, "window", "100ms", 0, NULL);
+    write_conf("[q]\nmaxmsg = 0\n");
+    assert_int_equal(mqxi_conf_explain(NULL, "q", all), -EINVAL);
+}
+
 static void test_mistakes(void **state)
 {
     char longline[400];
@@ -198,7 +307,8 @@ int main(void)
         cmocka_unit_test(test_defaults),      cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_last_one_wins), cmocka_unit_test(test_mqxd),
         cmocka_unit_test(test_mistakes),      cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_endless),
+        cmocka_unit_test(test_endless),       cmocka_unit_test(test_units),
+        cmocka_unit_test(test_kept),          cmocka_unit_test(test_explained),
     };
     int fd = mkstemp(path), failed;
 
