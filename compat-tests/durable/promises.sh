@@ -272,6 +272,51 @@ full_disk() {
     umount small
 }
 
+# --- a broken disk ---------------------------------------------------------------------------------
+
+# From now on, this system call of mqxd's fails so.
+break_disk() { # call error
+    background strace -f -qq -o trace -e trace="$1" -e inject="$1:error=$2" -p "$mqxd" 2>strace.log
+    await "strace" traced
+}
+
+traced() {
+    ! grep -q '^TracerPid:[[:space:]]*0$' "/proc/$mqxd/status"
+}
+
+ended() { # pid
+    ! kill -0 "$1"
+}
+
+# With each, mqxd ends, the sender is told, what was acknowledged stays, and nothing else.
+broken_disk() {
+    local call error
+    for call in fdatasync:EIO pwrite64:EIO; do
+        rm -rf "$MQX_STORE" && lose_memory
+        error=${call#*:} call=${call%:*}
+        made q
+        status 0 mqx create --durable=async a
+        for i in 1 2 3 4 5; do
+            status 0 mqx send q $i
+        done
+        is "message" 1 "$(mqx recv q)"
+        status 0 mqx send q 6
+        break_disk $call $error
+        status 1 mqx send q "$call failed"
+        grep -q "not sent" err || no "it said: $(cat err)"
+        await "mqxd to end" ended "$mqxd"
+        wait "$mqxd"
+        is "mqxd's status" 1 $?
+        grep -q "stopping: Input/output error" mqxd.log || no "it said: $(cat mqxd.log)"
+        is "async" 0 "$(status 0 mqx send --nonblock a x && echo 0)"
+        is "messages" 5 "$(messages q)"
+        lose_memory
+        start_mqxd
+        is "what is there after '$call'" "2 3 4 5 6" "$(numbers q)"
+        stop_mqxd
+    done
+}
+
 # How often its threads have slept so far.
 sleeps() {
     cat /proc/"$mqxd"/task/*/status |
@@ -326,6 +371,11 @@ if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     try "a full disk is as a full queue, removals go on" full_disk
 else
     skip "a full disk is as a full queue" "nothing can be mounted here"
+fi
+if strace -qq -o /dev/null -e trace=getpid -e inject=getpid:error=EIO true 2>/dev/null; then
+    try "a broken disk ends mqxd, and nothing acknowledged is forgotten" broken_disk
+else
+    skip "a broken disk" "strace cannot inject errors here"
 fi
 try "mqxd sleeps while nothing happens" idle
 try "mqxd notices what nobody tells" created_silently
