@@ -56,8 +56,8 @@ int fail(const char *command, const char *queue, int error)
     case EIO:
         return fail_because(command, queue,
                             "what belongs to it in %s was truncated or removed, or is not what it "
-                            "should be; or, of a durable queue: mqxd did not store the message, and "
-                            "it was not sent",
+                            "should be; or, of a durable queue: mqxd did not store it in time, so "
+                            "that it was not sent, or received",
                             mqxi_dir());
     case EISDIR:
         return fail_because(command, queue, "somebody made it a directory; remove %s/queues/%s",

@@ -12,7 +12,6 @@
 
 #include "anyname.h"
 #include "cli.h"
-#include "engine.h"
 #include "guard.h"
 #include "handles.h"
 #include "held.h"
@@ -20,8 +19,10 @@
 #include "msqs.h"
 #include "remote.h"
 #include "repair.h"
+#include "stored.h"
 #include "thread.h"
 #include "wait.h"
+#include "withdraw.h"
 
 static const char help[] =
     "usage: mqx recv [OPTION...] QUEUE\n"
@@ -168,6 +169,33 @@ static int take(const struct source *s, const struct timespec *deadline, bool wa
     }
 }
 
+/* Where receivers wait for that: it is gone from the disk before it is printed.  Else it is back. */
+static int leave(const struct source *s, const struct timespec *deadline, bool wait,
+                 const struct mqxi_taken *taken)
+{
+    struct mqxi_stored stored = {.q = s->q,
+                                 .slot = taken->slot,
+                                 .key = taken->key,
+                                 .leaving = true,
+                                 .deadline = deadline,
+                                 .nonblock = !wait};
+    unsigned token;
+    int r;
+
+    if (!s->q || !mqxi_stored_receives(s->q))
+        return 0;
+    token = mqxi_op_enter();
+    r = mqxi_take_leave(s->q, taken);
+    mqxi_op_leave(token);
+    if (r == 0)
+        r = mqxi_stored_wait(&stored, true);
+    token = mqxi_op_enter();
+    if (r < 0)
+        mqxi_take_abort(s->q, taken);
+    mqxi_op_leave(token);
+    return r;
+}
+
 /* All of it, at once: whoever reads may be waiting for it. */
 static bool print(const struct order *order, bool sysv, const char *data,
                   const struct mqxi_taken *taken)
@@ -204,9 +232,12 @@ static int receive(const struct source *s, const struct order *order, char *data
     if (order->timeout)
         deadline = arg_deadline("recv", order->timeout);
     for (uint32_t i = 0; i < order->count && status == EXIT_DONE; i++) {
+        const struct timespec *until = order->timeout ? &deadline : NULL;
         struct mqxi_taken taken;
-        int r = take(s, order->timeout ? &deadline : NULL, !order->nonblock, data, &taken);
+        int r = take(s, until, !order->nonblock, data, &taken);
 
+        if (r == 0)
+            r = leave(s, until, !order->nonblock, &taken);
         status = r < 0 ? recv_failed(s->name, i, -r)
                        : settle(s, &taken, print(order, s->sysv, data, &taken));
     }

@@ -4,7 +4,6 @@
  */
 #include "block.h"
 
-#include "engine.h"
 #include "guard.h"
 #include "held.h"
 #include "repair.h"
@@ -13,6 +12,7 @@
 #include "sys.h"
 #include "thread.h"
 #include "wait.h"
+#include "withdraw.h"
 
 /*
  * How long a blocked call sleeps before it looks for itself whether somebody
@@ -228,6 +228,50 @@ ssize_t mqxi_block_stored(struct mqxi_call *call, bool nonblock, uint32_t slot, 
     r = mqxi_stored_wait(&s, call->restarts);
     pthread_cleanup_pop(0);
     call->token = mqxi_op_enter();
+    mqxi_queue_put(call->q);
+    return r;
+}
+
+struct leaving {
+    struct mqxi_queue *q;
+    const struct mqxi_taken *taken;
+};
+
+/* Cancelled: as if it had not been received. */
+static void give_back(void *arg)
+{
+    const struct leaving *l = arg;
+    unsigned token = mqxi_op_enter();
+
+    mqxi_take_abort(l->q, l->taken);
+    mqxi_op_leave(token);
+    mqxi_queue_put(l->q);
+}
+
+ssize_t mqxi_block_removed(struct mqxi_call *call, bool nonblock, const struct mqxi_taken *taken)
+{
+    struct leaving l = {call->q, taken};
+    struct mqxi_stored s = {.q = call->q,
+                            .slot = taken->slot,
+                            .key = taken->key,
+                            .leaving = true,
+                            .deadline = call->deadline,
+                            .nonblock = nonblock};
+    ssize_t r = mqxi_queue_get(call->q) ? mqxi_take_leave(call->q, taken) : -EBADF;
+
+    if (r < 0) {
+        mqxi_take_abort(call->q, taken);
+        return r == -ESTALE ? -EINTR : r; /* a handler forked: it is the parent's */
+    }
+    mqxi_op_leave(call->token);
+    pthread_cleanup_push(give_back, &l);
+    r = mqxi_stored_wait(&s, call->restarts);
+    pthread_cleanup_pop(0);
+    call->token = mqxi_op_enter();
+    if (r < 0)
+        mqxi_take_abort(call->q, taken);
+    else
+        r = mqxi_take_commit(call->q, taken);
     mqxi_queue_put(call->q);
     return r;
 }

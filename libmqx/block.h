@@ -39,6 +39,11 @@ bool mqxi_block_swept(struct mqxi_queue *q);
 /* It was sent, to a queue whose senders wait for the disk (stored.h).  A cancellation point. */
 ssize_t mqxi_block_stored(struct mqxi_call *call, bool nonblock, uint32_t slot, uint64_t key);
 
+/* It was taken, from a queue whose receivers wait for the disk: wait, and consume it.  On an error it
+ * is given back.  A cancellation point. */
+struct mqxi_taken;
+ssize_t mqxi_block_removed(struct mqxi_call *call, bool nonblock, const struct mqxi_taken *taken);
+
 /* Whether this thread's last transfer was a send: then it waits for a reply. */
 extern _Thread_local bool mqxi_block_sent;
 

@@ -283,8 +283,13 @@ bool mqxi_durable_settled(const struct mqxi_queue *q, uint32_t slot, uint64_t ke
         return false;
     /* Being taken, it may come back.  The slot's key tells whose taking this is: keys are unique,
      * and the next message writes its own before it can be taken. */
-    return (ctl & (MQXI_CTL_OWNED | MQXI_CTL_STATE)) != MQXI_CTL_TAKING ||
-           mqxi_slot_see(&s->key) != key;
+    return !mqxi_ctl_taken(ctl) || mqxi_slot_see(&s->key) != key;
+}
+
+bool mqxi_durable_gone(const struct mqxi_queue *q, uint32_t slot, uint64_t key)
+{
+    return atomic_load(&mqxi_slot(q, slot)->disk_key) == (key | MQXI_DISK_GONE) ||
+           atomic_load_explicit(&q->header->durable, memory_order_relaxed) != MQXI_DURABLE_SYNC;
 }
 
 bool mqxi_durable_refused(const struct mqxi_queue *q)

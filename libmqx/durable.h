@@ -20,6 +20,9 @@ void mqxi_durable_rescan(uid_t uid);
  * commit_event moves when that changes. */
 bool mqxi_durable_settled(const struct mqxi_queue *q, uint32_t slot, uint64_t key);
 
+/* The same of a message that is leaving (mqxi_take_leave): will the store not have it any more? */
+bool mqxi_durable_gone(const struct mqxi_queue *q, uint32_t slot, uint64_t key);
+
 /* mqxd has looked at the queue, and cannot mirror it: what is not on disk will not be.
  * commit_event moves when that happens. */
 bool mqxi_durable_refused(const struct mqxi_queue *q);

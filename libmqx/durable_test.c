@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <sys/ptrace.h>
 
-#include "engine.h"
 #include "snapshot.h"
 #include "stored.h"
 #include "testing.h"
 #include "wait.h"
+#include "withdraw.h"
 
 #define SLOTS   200
 #define CHANGES (SANITIZED ? 20000 : 300000) /* by each changer */

@@ -497,27 +497,9 @@ int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *t)
     return consume(q, t, true);
 }
 
-int mqxi_withdraw(struct mqxi_queue *q, uint32_t slot, uint64_t key)
+int mqxi_take_drop(struct mqxi_queue *q, const struct mqxi_taken *t)
 {
-    struct mqxi_slot *s = mqxi_slot(q, slot);
-    struct mqxi_taken t = {.slot = slot, .key = key};
-    struct mqxi_identity *me;
-    uint64_t seen = key;
-    int r = vanished(q);
-
-    me = r < 0 ? NULL : mqxi_client_self(q->registry, &r);
-    if (!me)
-        return r;
-    t.owner = atomic_load_explicit(&me->owner, memory_order_relaxed);
-    if (!atomic_compare_exchange_strong(&q->ctl[slot], &seen, MQXI_CTL_TAKING | t.owner))
-        return -ESTALE;
-    r = slot >= q->layout.front ? mqxi_index_refresh(q, slot) : 0;
-    t.len = mqxi_slot_see(&s->len);
-    if (atomic_load_explicit(&s->disk_key, memory_order_acquire) == key) {
-        mqxi_take_abort(q, &t);
-        return -EALREADY;
-    }
-    return r < 0 ? r : consume(q, &t, false);
+    return consume(q, t, false);
 }
 
 int mqxi_take_abort(struct mqxi_queue *q, const struct mqxi_taken *t)
@@ -573,7 +555,7 @@ uint32_t mqxi_count(struct mqxi_queue *q)
     for (uint32_t i = 0; i < q->layout.front; i++) {
         uint64_t ctl = atomic_load_explicit(&q->ctl[i], memory_order_acquire);
 
-        count += mqxi_ctl_ready(ctl) || (ctl & ~MQXI_CTL_OWNER) == MQXI_CTL_TAKING;
+        count += mqxi_ctl_ready(ctl) || mqxi_ctl_taken(ctl);
     }
     for (uint32_t w = 1; w < (slots + 63) / 64; w++)
         count +=
@@ -592,7 +574,7 @@ uint64_t mqxi_bytes(struct mqxi_queue *q)
         uint64_t ctl = atomic_load_explicit(&q->ctl[i], memory_order_acquire);
         uint32_t len;
 
-        if (!mqxi_ctl_ready(ctl) && (ctl & ~MQXI_CTL_OWNER) != MQXI_CTL_TAKING)
+        if (!mqxi_ctl_ready(ctl) && !mqxi_ctl_taken(ctl))
             continue;
         len = mqxi_slot_see(&mqxi_slot(q, i)->len);
         bytes += len <= q->layout.msgsize ? len : 0;

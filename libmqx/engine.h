@@ -51,14 +51,10 @@ int mqxi_take_chosen(struct mqxi_queue *q, const struct mqxi_choice *choice,
                      struct mqxi_taken *out);
 /* It is consumed: free the slot.  -EBADMSG if the slot is no longer ours (damaged segment). */
 int mqxi_take_commit(struct mqxi_queue *q, const struct mqxi_taken *taken);
+/* The same of one that nobody received. */
+int mqxi_take_drop(struct mqxi_queue *q, const struct mqxi_taken *taken);
 /* It is not: the message is back in its old place. */
 int mqxi_take_abort(struct mqxi_queue *q, const struct mqxi_taken *taken);
-
-/*
- * Take a message that was sent out again, if it is still there and not on disk: as if it had not
- * been sent.  0; -EALREADY: it is on disk, and stays; -ESTALE: it was received, or is being taken.
- */
-int mqxi_withdraw(struct mqxi_queue *q, uint32_t slot, uint64_t key);
 
 /* MQXI_CAN_*, at this moment.  An error of the queue's is something to be received and sent. */
 unsigned mqxi_readiness(struct mqxi_queue *q);

@@ -47,14 +47,16 @@
  * Who may change it: free -> filling, any sender, by compare-and-swap;
  * filling -> ready and taking -> free, the owner alone; ready -> taking, any
  * receiver, by compare-and-swap; filling -> free and taking -> ready for an
- * owner that is dead, anybody, by compare-and-swap.
+ * owner that is dead, anybody, by compare-and-swap.  Leaving is taking, where the
+ * receiver waits until the store does not have the message any more.
  */
 #define MQXI_CTL_FREE    UINT64_C(0)
 #define MQXI_CTL_OWNED   (UINT64_C(1) << 63)
 #define MQXI_CTL_STATE   (UINT64_C(7) << 60)
 #define MQXI_CTL_FILLING (MQXI_CTL_OWNED | UINT64_C(1) << 60)
 #define MQXI_CTL_TAKING  (MQXI_CTL_OWNED | UINT64_C(2) << 60)
-/* States 3 to 7 are left for delayed, leased and dead-lettered messages. */
+#define MQXI_CTL_LEAVING (MQXI_CTL_OWNED | UINT64_C(3) << 60)
+/* States 4 to 7 are left for delayed, leased and dead-lettered messages. */
 #define MQXI_CTL_OWNER ((UINT64_C(1) << 60) - 1)
 
 #define MQXI_SEQ_BITS 48
@@ -236,10 +238,12 @@ struct mqxi_node {
  * Followed by the message itself, if it has at most MQXI_INLINE bytes; a
  * larger one lies in the slot's part of the overflow region.
  */
+#define MQXI_DISK_GONE (UINT64_C(1) << 63) /* no key has it */
 struct mqxi_slot {
     /* Rarely used: a cache line of its own. */
     int64_t type;              /* System V message type; also in the types region */
-    _Atomic uint64_t disk_key; /* mqxd: key of the message of this slot in the store, or 0 */
+    _Atomic uint64_t disk_key; /* mqxd: key of the message of this slot in the store, or 0.  With
+                                  MQXI_DISK_GONE: it is leaving, and not in the store any more */
     uint64_t not_before;       /* the rest is for what comes later, and is zero: delay, */
     uint64_t expires;          /* time to live, */
     uint64_t id;               /* duplicate suppression, */

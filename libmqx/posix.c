@@ -29,6 +29,8 @@ struct transfer {
     /* Receiving */
     char *buffer;
     unsigned *prio_out;
+    struct mqxi_taken taken;
+    bool leaving; /* it is to be consumed when the disk does not have it any more */
 };
 
 static ssize_t attempt_send(struct mqxi_call *call)
@@ -64,6 +66,11 @@ static ssize_t attempt_receive(struct mqxi_call *call)
         memcpy(t->buffer, taken.data, taken.len);
         if (t->prio_out)
             *t->prio_out = taken.prio;
+        if (__builtin_expect(mqxi_stored_receives(t->call.q), 0)) {
+            t->leaving = true;
+            t->taken = taken;
+            break;
+        }
         r = mqxi_take_commit(t->call.q, &taken);
     } while (r == -ESTALE);
     return r < 0 ? r : (ssize_t)taken.len;
@@ -207,6 +214,17 @@ int mqx_send(mqd_t fd, const char *msg, size_t len, unsigned prio)
     return mqx_timedsend(fd, msg, len, prio, NULL);
 }
 
+/* It was taken: len bytes. */
+static __attribute__((noinline)) ssize_t receive_stored(struct transfer *t, ssize_t len)
+{
+    int flags = mqxi_sys_fcntl(t->fd, F_GETFL, 0);
+    ssize_t r;
+
+    t->call.restarts = true;
+    r = mqxi_block_removed(&t->call, flags >= 0 && flags & O_NONBLOCK, &t->taken);
+    return r < 0 ? r : len;
+}
+
 ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
                          const struct timespec *deadline)
 {
@@ -240,9 +258,12 @@ ssize_t mqx_timedreceive(mqd_t fd, char *buffer, size_t len, unsigned *prio,
         t.fd = fd;
         t.buffer = buffer;
         t.prio_out = prio;
+        t.leaving = false;
         r = attempt_receive(&t.call);
         if (__builtin_expect(r == -EAGAIN, 0))
             r = transfer_blocked(&t);
+        if (__builtin_expect(t.leaving, 0))
+            r = receive_stored(&t, r);
         mqxi_block_sent = false;
     }
     mqxi_op_leave(t.call.token);

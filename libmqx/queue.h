@@ -70,6 +70,13 @@ static inline uint32_t mqxi_key_prio(uint64_t key)
     return MQXI_PRIO_MAX - 1 - (uint32_t)(key >> MQXI_SEQ_BITS);
 }
 
+/* In a receiver's hands. */
+static inline bool mqxi_ctl_taken(uint64_t ctl)
+{
+    ctl &= ~MQXI_CTL_OWNER;
+    return ctl == MQXI_CTL_TAKING || ctl == MQXI_CTL_LEAVING;
+}
+
 static inline bool mqxi_ctl_ready(uint64_t ctl)
 {
     return ctl != MQXI_CTL_FREE && !(ctl & MQXI_CTL_OWNED);

@@ -93,6 +93,8 @@ static int give_back(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
      * still is what it was before the key was read. */
     if (!atomic_compare_exchange_strong(&q->ctl[slot], &seen, key))
         return 0;
+    if ((seen & ~MQXI_CTL_OWNER) == MQXI_CTL_LEAVING)
+        mqxi_durable_mark(q, slot); /* the store may not have it any more */
     if (slot >= q->layout.front)
         r = mqxi_index_refresh(q, slot);
     atomic_fetch_add(&q->header->urgent, 1); /* as if it had been sent just now: engine.c's look */
@@ -141,7 +143,7 @@ static int mend_slot(struct sweep *s, uint32_t slot)
     s->work++;
     if (q->types)
         mqxi_held_doubt(q);
-    if ((ctl & ~MQXI_CTL_OWNER) == MQXI_CTL_TAKING)
+    if (mqxi_ctl_taken(ctl))
         return give_back(q, slot, ctl);
     free_slot(q, slot, ctl); /* filling, or a state that does not exist: a damaged word */
     return 0;

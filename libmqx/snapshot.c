@@ -36,6 +36,7 @@ int mqxi_snapshot_key(const struct mqxi_queue *q, uint32_t slot, uint64_t *key)
         case MQXI_CTL_FILLING:
             return 0;
         case MQXI_CTL_TAKING:
+        case MQXI_CTL_LEAVING:
             *key = slot_key(q, slot);
             break;
         default:
@@ -45,8 +46,13 @@ int mqxi_snapshot_key(const struct mqxi_queue *q, uint32_t slot, uint64_t *key)
          * been taken by the same owner, then this look sees that filling's writes too. */
         atomic_thread_fence(memory_order_acquire);
         again = atomic_load_explicit(&q->ctl[slot], memory_order_acquire);
-        if (again == ctl)
-            return mqxi_ctl_ready(*key) ? 0 : -EBADMSG;
+        if (again == ctl) {
+            if (!mqxi_ctl_ready(*key))
+                return -EBADMSG;
+            if ((ctl & ~MQXI_CTL_OWNER) == MQXI_CTL_LEAVING)
+                *key |= MQXI_DISK_GONE;
+            return 0;
+        }
         ctl = again;
     }
     return -EAGAIN;
@@ -76,7 +82,7 @@ int mqxi_snapshot(const struct mqxi_queue *q, uint32_t slot, struct mqxi_snapsho
         uint64_t key;
         int r = mqxi_snapshot_key(q, slot, &out->key);
 
-        if (r < 0 || out->key == 0)
+        if (r < 0 || !mqxi_ctl_ready(out->key))
             return r;
         copy(q, slot, out, data);
         atomic_thread_fence(memory_order_acquire); /* the copy before the second look */

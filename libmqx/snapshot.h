@@ -15,7 +15,8 @@ struct mqxi_snapshot {
 
 /*
  * What a message in this slot has for a key, 0 for none; free and filling
- * slots have none, one that is being taken still has its own.
+ * slots have none, one that is being taken still has its own; with MQXI_DISK_GONE
+ * if the store is not to have it any longer.
  * 0; -EAGAIN: it changes too fast, look later; -EBADMSG: no slot can be so.
  */
 int mqxi_snapshot_key(const struct mqxi_queue *q, uint32_t slot, uint64_t *key);
@@ -23,7 +24,7 @@ int mqxi_snapshot_key(const struct mqxi_queue *q, uint32_t slot, uint64_t *key);
 /*
  * Copy the slot's message; data has room for msgsize bytes.  Nobody is held
  * up, and whatever the slot's users do meanwhile, what is returned with 0 is
- * one whole message.  out->key 0: there is none.  Errors as above.
+ * one whole message.  out->key 0 or with MQXI_DISK_GONE: there is none.  Errors as above.
  */
 int mqxi_snapshot(const struct mqxi_queue *q, uint32_t slot, struct mqxi_snapshot *out, void *data);
 
@@ -34,7 +35,8 @@ int mqxi_snapshot(const struct mqxi_queue *q, uint32_t slot, struct mqxi_snapsho
 int mqxi_snapshot_restore(struct mqxi_queue *q, uint32_t slot, const struct mqxi_snapshot *message,
                           const void *data);
 
-/* The message `key` (0: none) is what the store now has for this slot. */
+/* The message `key` (0: none; with MQXI_DISK_GONE: not that one) is what the store now has for
+ * this slot. */
 void mqxi_snapshot_stored(struct mqxi_queue *q, uint32_t slot, uint64_t key);
 /* Wake whoever waits for a commit of this queue. */
 void mqxi_snapshot_wake(struct mqxi_queue *q);

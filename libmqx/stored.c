@@ -14,10 +14,10 @@
 #include <limits.h>
 
 #include "durable.h"
-#include "engine.h"
 #include "repair.h"
 #include "thread.h"
 #include "wait.h"
+#include "withdraw.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 #define LOOK_MS   1000u  /* how often to look for mqxd */
@@ -88,7 +88,7 @@ static int impatient(const struct mqxi_stored *s)
 static int judge(struct mqxi_stored *s, uint64_t now)
 {
     struct mqxi_queue *q = s->q;
-    bool full = atomic_load(&q->header->disk_full);
+    bool full = atomic_load(&q->header->disk_full) && !s->leaving; /* there is room for removals */
     uint64_t patience = patience_ms(q);
 
     if (atomic_load(&q->dead))
@@ -117,22 +117,28 @@ static int judge(struct mqxi_stored *s, uint64_t now)
     return now - s->since_ms >= patience ? -EIO : 0;
 }
 
+static bool settled(const struct mqxi_stored *s)
+{
+    return s->leaving ? mqxi_durable_gone(s->q, s->slot, s->key)
+                      : mqxi_durable_settled(s->q, s->slot, s->key);
+}
+
 int mqxi_stored_look(struct mqxi_stored *s)
 {
     bool swept;
     int r, e;
 
-    if (!atomic_load(&s->q->dead) && mqxi_durable_settled(s->q, s->slot, s->key))
+    if (!atomic_load(&s->q->dead) && settled(s))
         return 1;
     r = judge(s, now_ms());
-    if (r >= 0)
+    if (r >= 0 || s->leaving)
         return r;
     e = mqxi_withdraw(s->q, s->slot, s->key);
     if (e != -ESTALE)
         return e == -EALREADY ? 1 : e < 0 ? -EIO : r;
     /* Received, or in the hands of a receiver, from whom it may come back: then again. */
     mqxi_repair_sometimes(s->q, &swept);
-    return mqxi_durable_settled(s->q, s->slot, s->key);
+    return settled(s);
 }
 
 uint64_t mqxi_stored_nap(const struct mqxi_stored *s)

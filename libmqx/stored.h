@@ -6,12 +6,13 @@
 
 #include "queue.h"
 
-/* A message that was sent. */
+/* A message that was sent; or received. */
 struct mqxi_stored {
     struct mqxi_queue *q;
     uint32_t slot;
     uint64_t key;
     const struct timespec *deadline; /* CLOCK_REALTIME; or NULL */
+    bool leaving; /* received, and to be gone from the disk (mqxi_take_leave) */
     bool nonblock;
     bool interrupted; /* set when a signal handler ran */
     /* stored.c's */
@@ -29,11 +30,18 @@ static inline bool mqxi_stored_wanted(const struct mqxi_queue *q)
             atomic_load_explicit(&q->header->disk_full, memory_order_relaxed));
 }
 
+/* Has its receiver to wait until the disk does not have the message any more? */
+static inline bool mqxi_stored_receives(const struct mqxi_queue *q)
+{
+    return atomic_load_explicit(&q->header->durable, memory_order_relaxed) == MQXI_DURABLE_SYNC &&
+           atomic_load_explicit(&q->header->sync, memory_order_relaxed) & MQXI_SYNC_RECEIVE;
+}
+
 void mqxi_stored_begin(struct mqxi_stored *s);
 /*
  * One look, inside mqxi_op_enter.  1: it is on disk, or received, or the queue no longer durable.
  * 0: look again when commit_event moves, at the latest after mqxi_stored_nap.
- * Else it was withdrawn: -EAGAIN: nonblock; -ETIMEDOUT, -EINTR; -EIO: no mqxd stored it in time,
+ * Else it was withdrawn (one that is leaving: is for the caller to give back): -EAGAIN: nonblock; -ETIMEDOUT, -EINTR; -EIO: no mqxd stored it in time,
  * or none can.
  */
 int mqxi_stored_look(struct mqxi_stored *s);

@@ -166,6 +166,8 @@ struct transfer {
     struct mqxi_choice choice;
     uint8_t *buffer; /* a struct msgbuf */
     size_t room;     /* for its text */
+    struct mqxi_taken taken;
+    bool leaving; /* it is to be consumed when the disk does not have it any more */
 };
 
 /* Before each attempt: the queue may have changed hands, or be gone. */
@@ -220,6 +222,11 @@ static ssize_t attempt_receive(struct mqxi_call *call)
         if (mqxi_held_removed(call->q)) {
             mqxi_take_abort(call->q, &taken);
             return -EIDRM;
+        }
+        if (__builtin_expect(mqxi_stored_receives(call->q), 0)) {
+            t->leaving = true;
+            t->taken = taken;
+            break;
         }
         r = mqxi_take_commit(call->q, &taken);
     } while (r == -ESTALE);
@@ -375,7 +382,13 @@ ssize_t mqx_msgrcv(int id, void *message, size_t room, long type, int flags)
         t.choice.fault = mqxi_nowhere(message);
         t.buffer = message;
         t.room = room;
+        t.leaving = false;
         r = transfer(&t, attempt_receive, flags);
+        if (__builtin_expect(t.leaving, 0)) {
+            ssize_t left = mqxi_block_removed(&t.call, flags & IPC_NOWAIT, &t.taken);
+
+            r = left < 0 ? judge(t.call.q, left) : r;
+        }
     }
     mqxi_op_leave(t.call.token);
     mqxi_queue_settle();

@@ -27,10 +27,11 @@ struct change {
     struct attached *a;
     uint32_t slot;
     enum { SAME, WRITTEN, UNSTABLE } what;
-    bool waits;   /* its message does, for room on the disk */
-    bool limited; /* its message does, for what the limits let the store have */
-    uint32_t len; /* of what the store has then, or QUOTA_NONE */
-    uint64_t key; /* of what the store has for the slot when the transaction is committed */
+    bool waits;    /* its message does, for room on the disk */
+    bool limited;  /* its message does, for what the limits let the store have */
+    uint32_t len;  /* of what the store has then, or QUOTA_NONE */
+    uint64_t key;  /* of what the store has for the slot when the transaction is committed */
+    uint64_t gone; /* of what it is to lose, for who is receiving that; or 0 */
 };
 
 uint64_t mirror_now(void)
@@ -287,6 +288,8 @@ static int read_new(struct part *p, struct change *c, struct mqxi_snapshot *mess
     if (!c->waits && !c->limited) {
         r = mqxi_snapshot(a->q, c->slot, message, p->m->buffer);
         c->key = message->key;
+        if (r == 0 && c->key & MQXI_DISK_GONE)
+            r = -EAGAIN; /* it began to leave just now */
         c->limited = r == 0 && c->key != 0 && c->key != a->keys[c->slot] &&
                      !quota_allows(&p->m->quotas, &a->quota, c->slot, message->len);
     }
@@ -304,6 +307,9 @@ static int put_change(struct part *p, struct change *c, size_t *bytes)
     int r = mqxi_snapshot_key(a->q, c->slot, &c->key);
 
     c->waits = c->limited = false;
+    c->gone = r == 0 && c->key & MQXI_DISK_GONE ? c->key : 0;
+    if (c->gone)
+        c->key = 0;
     if (r == 0 && c->key != 0 && c->key != stored)
         r = read_new(p, c, &message);
     if (r == -EBADMSG)
@@ -404,8 +410,8 @@ static void acknowledge(struct part *p, uint64_t now)
         }
         a->keys[c->slot] = c->key;
         count(p->m, c);
-        if (c->key || c->what == WRITTEN)
-            mqxi_snapshot_stored(a->q, c->slot, c->key);
+        if (c->key || c->gone || c->what == WRITTEN)
+            mqxi_snapshot_stored(a->q, c->slot, c->key | c->gone);
         if (i + 1 == p->to || p->m->changes[i + 1].a != a)
             mqxi_snapshot_wake(a->q);
     }

@@ -14,7 +14,7 @@ memory=$(mktemp -d "${MQX_DIR:-/dev/shm}/mqx-durable.XXXXXX") || exit 1
 chmod 755 "$scratch" "$memory" # cases act as other users, too
 # Programs where other users can run them.
 mkdir "$scratch/bin"
-cp "$BUILD"/bin/mqx "$BUILD"/bin/mqxd "$BUILD"/examples/producer "$scratch/bin"
+cp "$BUILD"/bin/mqx "$BUILD"/bin/mqxd "$BUILD"/examples/{producer,consumer} "$scratch/bin"
 mkdir "$scratch/lib" && cp "$BUILD/lib/libmqx_preload.so" "$scratch/lib"
 PATH=$scratch/bin:$PATH
 good=0 bad=0

@@ -123,6 +123,79 @@ finds_its_place() {
     is "left" "0 0 0 0" "$(messages kept) $(messages lost) $(messages busy) $(messages empty)"
 }
 
+# --- receive = commit ----------------------------------------------------------------------------
+
+# A receive that returned is on disk; where nobody commits it, the message is back.
+received_for_good() {
+    configure '[q]' 'receive = commit' 'wait = 300ms'
+    made q
+    for i in 1 2 3 4 5 6; do
+        status 0 mqx send q $i
+    done
+    for i in 1 2 3; do
+        is "message" $i "$(mqx recv q)"
+    done
+    kill_mqxd
+    status 3 mqx recv --nonblock q
+    status 3 mqx recv --timeout=0.1 q
+    status 1 mqx recv q
+    is "messages" 3 "$(messages q)"
+    lose_memory
+    start_mqxd
+    is "what is there" "4 5 6" "$(numbers q)"
+    stop_mqxd
+    lose_memory
+    start_mqxd
+    is "messages" 0 "$(messages q)"
+}
+
+# A receiver that waits for that is killed: nobody has received it.
+receiver_killed() {
+    configure '[q]' 'receive = commit'
+    made q
+    status 0 mqx send q 1
+    rests
+    kill -STOP "$mqxd"
+    background mqx recv q
+    receiver=$!
+    await "the receiver to wait" is_asleep $receiver
+    status 3 mqx recv --nonblock q
+    kill -KILL $receiver
+    wait $receiver 2>/dev/null
+    kill -CONT "$mqxd"
+    is "message" 1 "$(mqx recv --timeout=60 q)"
+    status 0 mqx send q 2
+    kill_mqxd
+    lose_memory
+    start_mqxd
+    is "what is there" 2 "$(numbers q)"
+}
+
+# By programs that know nothing of mqx.
+received_by_others() {
+    local call
+    configure '[*]' 'receive = commit' '[.sysv/*]' 'durable = sync' 'receive = commit'
+    made q
+    status 0 mqx run perl -e 'msgsnd(msgget(42, 01600), pack("l! a*", 1, "x"), 0) or die'
+    status 0 mqx send q 1
+    for call in posix sysv; do
+        rests
+        kill -STOP "$mqxd"
+        case $call in
+        posix) background env LD_PRELOAD="$scratch/lib/libmqx_preload.so" consumer /q 1 >out ;;
+        sysv) background mqx run perl -e 'msgrcv(msgget(42, 0), $m, 10, 0, 0) or die' ;;
+        esac
+        receiver=$!
+        await "the $call receiver to wait" is_asleep $receiver
+        kill -CONT "$mqxd"
+        wait $receiver || no "the $call receiver ended with $?"
+    done
+    kill_mqxd
+    lose_memory
+    start_mqxd
+    is "messages" "0 0" "$(messages q) $(messages .sysv/0x0000002a)"
+}
+
 # --- group commit --------------------------------------------------------------------------------
 
 # LMDB's number of the last transaction: the higher one of its two meta pages.
@@ -365,6 +438,9 @@ try "no mqxd: a sender waits so long, and nothing was sent" who_waits
 try "mqxd stands still: the same" stands_still
 try "no mqxd, or one that stands still: other queues go on" others_go_on
 try "a new mqxd finds its place, some segments lost, others used" finds_its_place
+try "receive = commit: what was received does not come back" received_for_good
+try "receive = commit: with mq_receive and msgrcv" received_by_others
+try "receive = commit: a receiver is killed while it waits" receiver_killed
 try "one transaction for all senders of all queues" all_in_one
 try "what passes through within the window never reaches the disk" passing_through
 if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
