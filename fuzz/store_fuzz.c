@@ -282,7 +282,7 @@ static int start(struct mirror *m)
         r = mqxi_segment_list(use_queue, NULL);
     if (r == 0)
         r = discover(m);
-    for (int i = 0; r == 0 && i < 5 && mirror_due(m, mirror_now()); i++)
+    for (int i = 0; r >= 0 && i < 5 && mirror_due(m, mirror_now()); i++)
         r = mirror_commit(m, UINT64_MAX);
     return r;
 }
@@ -297,7 +297,7 @@ static void try_records(struct input *in)
     r = store_open(dir, &m.store);
     if (r == 0)
         r = start(&m);
-    must(r == 0 || lines > 0, "mqxd would end and not say why", r);
+    must(r >= 0 || lines > 0, "mqxd would end and not say why", r);
     mirror_free(&m);
     if (m.store)
         store_close(m.store);

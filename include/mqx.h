@@ -60,8 +60,9 @@ MQX_API const char *mqx_version(void);
  * ENOENT: no such queue, or the name is "/"; EACCES: not permitted, or another
  * "/" in the name; EEXIST: it exists, and O_CREAT|O_EXCL were given;
  * ENAMETOOLONG; EMFILE, ENFILE: no free descriptor; ENOMEM, ENOSPC: no room;
- * ESRCH: its messages are to be on disk when a send returns (durable = sync),
- * and mqxd, which would write them, is not running (said on stderr once).
+ * ESRCH: the messages of the queue that was to be created are to be on disk when a send
+ * returns (durable = sync), and mqxd, which would write them, is not running (said on
+ * stderr once).
  * Does not block.  Not async-signal-safe.
  */
 MQX_API mqd_t mqx_open(const char *name, int oflag, ...);
@@ -89,8 +90,8 @@ MQX_API int mqx_unlink(const char *name);
  * says durable = sync).  Errors: EINVAL: priority; EBADF: not a queue, or not
  * open for writing; EMSGSIZE: too long; EAGAIN: full, and O_NONBLOCK; EINTR: a
  * signal handler without SA_RESTART interrupted the wait; ENOSPC: no memory
- * left for the message; EIO (durable = sync only): the message was sent, but
- * mqxd is not there to write it.
+ * left for the message; EIO (durable queues only): mqxd did not store it in time, and
+ * it was not sent.  mqxd, when it is gone or the disk is full, is waited for as room is.
  */
 MQX_API int mqx_send(mqd_t mqdes, const char *msg_ptr, size_t msg_len, unsigned int msg_prio);
 
