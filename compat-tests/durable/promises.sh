@@ -52,6 +52,20 @@ who_waits() {
     is "messages" 1 "$(messages q)"
 }
 
+# On a queue that is there; what no line says stays.
+waits_otherwise() {
+    configure '[q]' 'wait = 24h' 'receive = commit'
+    made q
+    status 0 mqx send q kept
+    configure '[q]' 'wait = 200ms'
+    kill -HUP "$mqxd"
+    await "mqxd to read it" grep -q 'was read again' mqxd.log
+    kill_mqxd
+    status 1 mqx send q withdrawn
+    status 1 mqx recv q
+    is "messages" 1 "$(messages q)"
+}
+
 # It lives, and does nothing.
 stands_still() {
     configure '[short]' 'wait = 0s'
@@ -169,6 +183,33 @@ receiver_killed() {
     lose_memory
     start_mqxd
     is "what is there" 2 "$(numbers q)"
+}
+
+# Killed when its message is gone from the disk: then it goes there again.
+receiver_killed_later() {
+    local before
+    configure '[q]' 'receive = commit'
+    start_mqxd
+    status 0 mqx create --durable=sync --maxmsg=1 q
+    status 0 mqx send q 1
+    rests
+    before=$(transactions)
+    kill -STOP "$mqxd"
+    background mqx recv q
+    receiver=$!
+    await "the receiver to wait" is_asleep $receiver
+    kill -STOP $receiver
+    kill -CONT "$mqxd"
+    await "the removal" has_changed "$before"
+    before=$(transactions)
+    kill -KILL $receiver
+    wait $receiver 2>/dev/null
+    status 3 mqx send --nonblock q 2 # which finds out
+    await "it to be stored" has_changed "$before"
+    kill_mqxd
+    lose_memory
+    start_mqxd
+    is "what is there" 1 "$(numbers q)"
 }
 
 # By programs that know nothing of mqx.
@@ -367,6 +408,7 @@ broken_disk() {
     for call in fdatasync:EIO pwrite64:EIO; do
         rm -rf "$MQX_STORE" && lose_memory
         error=${call#*:} call=${call%:*}
+        configure '[q]' 'wait = 24h' # nobody waits for a mqxd that has given up
         made q
         status 0 mqx create --durable=async a
         for i in 1 2 3 4 5; do
@@ -435,10 +477,12 @@ created_silently() {
 
 try "no mqxd: who does not wait, does not, and nothing was sent" who_does_not_wait
 try "no mqxd: a sender waits so long, and nothing was sent" who_waits
+try "no mqxd: a sender waits as long as the configuration says now" waits_otherwise
 try "mqxd stands still: the same" stands_still
 try "no mqxd, or one that stands still: other queues go on" others_go_on
 try "a new mqxd finds its place, some segments lost, others used" finds_its_place
 try "receive = commit: what was received does not come back" received_for_good
+try "receive = commit: ... and the disk does not have its message any more" receiver_killed_later
 try "receive = commit: with mq_receive and msgrcv" received_by_others
 try "receive = commit: a receiver is killed while it waits" receiver_killed
 try "one transaction for all senders of all queues" all_in_one
