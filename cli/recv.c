@@ -169,7 +169,7 @@ static int take(const struct source *s, const struct timespec *deadline, bool wa
     }
 }
 
-/* Where receivers wait for that: it is gone from the disk before it is printed.  Else it is back. */
+/* Where receivers wait for that, it is gone from the disk before it is printed; or it is back. */
 static int leave(const struct source *s, const struct timespec *deadline, bool wait,
                  const struct mqxi_taken *taken)
 {

@@ -214,11 +214,8 @@ static void let_go(void *arg)
 
 ssize_t mqxi_block_stored(struct mqxi_call *call, bool nonblock, uint32_t slot, uint64_t key)
 {
-    struct mqxi_stored s = {.q = call->q,
-                            .slot = slot,
-                            .key = key,
-                            .deadline = call->deadline,
-                            .nonblock = nonblock};
+    struct mqxi_stored s = {
+        .q = call->q, .slot = slot, .key = key, .deadline = call->deadline, .nonblock = nonblock};
     ssize_t r;
 
     if (!mqxi_queue_get(call->q))

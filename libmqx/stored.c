@@ -78,10 +78,10 @@ static void look_for_mqxd(struct mqxi_stored *s, uint64_t now)
 /* Why the caller would not wait on: as he would not for room in a full queue.  0: he would. */
 static int impatient(const struct mqxi_stored *s)
 {
-    return s->nonblock                                    ? -EAGAIN
-           : s->deadline && left_ms(s->deadline) == 0     ? -ETIMEDOUT
-           : s->interrupted                               ? -EINTR
-                                                          : 0;
+    return s->nonblock                                ? -EAGAIN
+           : s->deadline && left_ms(s->deadline) == 0 ? -ETIMEDOUT
+           : s->interrupted                           ? -EINTR
+                                                      : 0;
 }
 
 /* 0: wait on; else why not. */
@@ -168,9 +168,8 @@ int mqxi_stored_wait(struct mqxi_stored *s, bool restarts)
         mqxi_op_leave(token);
         if (r != 0)
             return r < 0 ? r : 0;
-        r = restarts
-                ? mqxi_event_sleep(event, seen, NULL, mqxi_stored_nap(s) * NS_PER_MS + 1, true)
-                : mqxi_event_sleep_once(event, seen, mqxi_stored_nap(s) * NS_PER_MS + 1);
+        r = restarts ? mqxi_event_sleep(event, seen, NULL, mqxi_stored_nap(s) * NS_PER_MS + 1, true)
+                     : mqxi_event_sleep_once(event, seen, mqxi_stored_nap(s) * NS_PER_MS + 1);
         s->interrupted |= r == -EINTR;
     }
 }

@@ -12,7 +12,7 @@ struct mqxi_stored {
     uint32_t slot;
     uint64_t key;
     const struct timespec *deadline; /* CLOCK_REALTIME; or NULL */
-    bool leaving; /* received, and to be gone from the disk (mqxi_take_leave) */
+    bool leaving;                    /* received, and to be gone from the disk (mqxi_take_leave) */
     bool nonblock;
     bool interrupted; /* set when a signal handler ran */
     /* stored.c's */
@@ -41,8 +41,8 @@ void mqxi_stored_begin(struct mqxi_stored *s);
 /*
  * One look, inside mqxi_op_enter.  1: it is on disk, or received, or the queue no longer durable.
  * 0: look again when commit_event moves, at the latest after mqxi_stored_nap.
- * Else it was withdrawn (one that is leaving: is for the caller to give back): -EAGAIN: nonblock; -ETIMEDOUT, -EINTR; -EIO: no mqxd stored it in time,
- * or none can.
+ * Else it was withdrawn (one that is leaving: is for the caller to give back): -EAGAIN: nonblock;
+ * -ETIMEDOUT, -EINTR; -EIO: no mqxd stored it in time, or none can.
  */
 int mqxi_stored_look(struct mqxi_stored *s);
 uint64_t mqxi_stored_nap(const struct mqxi_stored *s); /* ms */

@@ -48,8 +48,8 @@ int mqxi_take_leave(struct mqxi_queue *q, const struct mqxi_taken *t)
     me = mqxi_client_self(q->registry, &r);
     if (!me || atomic_load_explicit(&me->owner, memory_order_relaxed) != t->owner)
         return -ESTALE; /* forked meanwhile: it is the parent's */
-    /* What mqxd said of an earlier receiver, who gave it back, holds no longer: it may have seen the
-     * message there since, and be storing it. */
+    /* What mqxd said of an earlier receiver, who gave it back, holds no longer: it may have seen
+     * the message there since, and be storing it. */
     atomic_compare_exchange_strong(&mqxi_slot(q, t->slot)->disk_key, &gone, 0);
     atomic_store(&q->ctl[t->slot], MQXI_CTL_LEAVING | t->owner);
     mqxi_durable_mark(q, t->slot);

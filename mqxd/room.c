@@ -12,11 +12,11 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#define LEAST         (UINT64_C(64) << 10) /* a page, of any machine; all are multiples of it */
-#define RESERVE_MOST  (UINT64_C(1) << 20)
-#define STEP_MOST     (UINT64_C(64) << 20)
-#define DOWN(n)       ((n) & ~(LEAST - 1))
-#define UP(n)         DOWN((n) + LEAST - 1)
+#define LEAST        (UINT64_C(64) << 10) /* a page, of any machine; all are multiples of it */
+#define RESERVE_MOST (UINT64_C(1) << 20)
+#define STEP_MOST    (UINT64_C(64) << 20)
+#define DOWN(n)      ((n) & ~(LEAST - 1))
+#define UP(n)        DOWN((n) + LEAST - 1)
 
 static int allocate(struct room *r, uint64_t size)
 {

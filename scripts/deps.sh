@@ -51,6 +51,7 @@ look_for_tests() {
     need_command python3 python3
     need_command node nodejs
     need_command script bsdutils
+    need_command strace strace
     /usr/bin/python3 -c 'import sysv_ipc' 2>/dev/null || missing+=(python3-sysv-ipc)
     [ -x /usr/bin/cargo ] || missing+=(cargo)
     [ -e /usr/share/doc/librust-nix-dev ] || missing+=(librust-nix-dev)
