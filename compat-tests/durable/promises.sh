@@ -86,6 +86,61 @@ stands_still() {
     is "messages" "0 0" "$(messages q) $(messages short)"
 }
 
+send_some() { # name: what was sent into NAME.sent, what was taken back into NAME.back
+    local i how
+    for ((i = 1; i <= 120; i++)); do
+        how=$([ $((i % 2)) -eq 0 ] && echo --nonblock)
+        # shellcheck disable=SC2086 # it is one word or none
+        if mqx send $how q "$1$i" 2>/dev/null; then
+            echo "$1$i" >>"$1.sent"
+        else
+            echo "$1$i" >>"$1.back"
+        fi
+    done
+}
+
+receive_some() { # until there is a file "over"
+    until [ -e over ]; do
+        mqx recv --timeout=0.5 --line q 2>/dev/null
+    done >received
+}
+
+tried() { # so many
+    [ "$(cat ./*.sent ./*.back 2>/dev/null | wc -l)" -ge "$1" ]
+}
+
+# mqxd is killed and stopped while others send and receive: what was sent is received, once; what was
+# taken back never.
+come_and_go() {
+    local round a b receiver
+    configure '[q]' 'wait = 0s'
+    made q
+    background send_some a
+    a=$!
+    background send_some b
+    b=$!
+    background receive_some
+    receiver=$!
+    for round in 1 2 3 4 5 6 7 8; do
+        await "round $round" tried $((round * 20))
+        case $((round % 4)) in
+        0) kill -STOP "$mqxd" ;;
+        1) kill -CONT "$mqxd" ;;
+        2) kill_mqxd ;;
+        3) start_mqxd ;;
+        esac
+    done
+    kill -CONT "$mqxd"
+    wait $a && wait $b || no "a sender failed"
+    touch over
+    wait $receiver
+    numbers q | tr ' ' '\n' >>received
+    sed '/^$/d' received | sort >all
+    sort ./*.sent | diff - all >differs || no "sent and received differ: $(head -5 differs)"
+    echo "# sent $(cat ./*.sent | wc -l), taken back $(cat ./*.back | wc -l)"
+    [ -s a.back ] || [ -s b.back ] || no "nothing was taken back"
+}
+
 others_go_on() {
     made q
     status 0 mqx create --durable=async a
@@ -479,6 +534,7 @@ try "no mqxd: who does not wait, does not, and nothing was sent" who_does_not_wa
 try "no mqxd: a sender waits so long, and nothing was sent" who_waits
 try "no mqxd: a sender waits as long as the configuration says now" waits_otherwise
 try "mqxd stands still: the same" stands_still
+try "mqxd comes and goes: what was sent is received once, the rest never" come_and_go
 try "no mqxd, or one that stands still: other queues go on" others_go_on
 try "a new mqxd finds its place, some segments lost, others used" finds_its_place
 try "receive = commit: what was received does not come back" received_for_good
