@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "file.h"
 #include "log.h"
 #include "record.h"
 #include "room.h"
@@ -145,13 +146,15 @@ static int check_file(const struct store *s)
     int r;
 
     snprintf(path, sizeof(path), "%s/data.mdb", s->dir);
-    r = check_database(path, why, sizeof(why));
+    r = file_make(s->dir);
+    if (r == 0)
+        r = check_database(path, why, sizeof(why));
     if (r == -EBADMSG)
         say("store %s: its data.mdb is damaged: %s; it was not touched: put a copy of it in its "
             "place, or move it away to begin anew",
             s->dir, why);
-    else if (r < 0)
-        say("store %s: cannot be read: %s", path, strerror(-r));
+    else if (r < 0 && r != -ENOSPC)
+        say("store %s: cannot be read or made: %s", path, strerror(-r));
     return r;
 }
 
@@ -170,7 +173,7 @@ static int open_env(struct store *s)
     /* Our predecessor may have been killed in the middle of a commit that we can see and the disk
      * has not. */
     if (r == 0)
-        r = mdb_env_sync(s->env, 1);
+        r = -file_settle(s->dir);
     return failed(s, "cannot be opened", r);
 }
 
