@@ -125,6 +125,7 @@ int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue 
     }
     atomic_store(&q->header->disk_full, m->full);
     mark_all(a);
+    a->due = mirror_now(); /* it may have waited for us for its window, or longer */
     m->queues[m->count++] = a;
     return 0;
 }
