@@ -78,6 +78,7 @@ UNITS    := $(foreach dir,libmqx fusefs mqxd cli,$(call tests,$(dir)))
 CRASH    := $(patsubst compat-tests/crash/%.c,$(B)/test/%,$(wildcard compat-tests/crash/*.c))
 RESOURCE := $(patsubst compat-tests/resources/%.c,$(B)/test/%,$(wildcard compat-tests/resources/*.c))
 FILES    := $(patsubst compat-tests/fs/%.c,$(B)/test/%,$(wildcard compat-tests/fs/*.c))
+CUT      := $(patsubst compat-tests/durable/%.c,$(B)/test/%,$(wildcard compat-tests/durable/*.c))
 POSIX    := $(if $(wildcard compat-tests/posix/*.c),$(B)/test/posix_compat)
 SYSV     := $(if $(wildcard compat-tests/sysv/*.c),$(B)/test/sysv_compat)
 BENCH    := $(addprefix $(B)/bench/,bench bench_worker bench_files floor)
@@ -101,7 +102,7 @@ with_tsan = $(if $(SANITIZE),:,$(if $(has_tsan),$(MAKE) --no-print-directory SAN
 .DEFAULT_GOAL := all
 
 all: $(PROGRAMS) $(LIBRARIES)
-everything: all $(UNITS) $(CRASH) $(RESOURCE) $(FILES) $(POSIX) $(SYSV) $(BENCH) $(EXAMPLES) $(HOSTILE)
+everything: all $(UNITS) $(CRASH) $(RESOURCE) $(FILES) $(CUT) $(POSIX) $(SYSV) $(BENCH) $(EXAMPLES) $(HOSTILE)
 
 # --- rules -------------------------------------------------------------------------------------
 
@@ -133,6 +134,7 @@ $(B)/obj/mqxd/%.o: mqxd/%.c $(B)/flags
 	$(call compile,$(OURS))
 $(B)/obj/cli/%.o: cli/%.c $(B)/flags
 	$(call compile,$(OURS))
+$(B)/obj/compat-tests/durable/cutfs.o: PLAIN += $(FUSE_CFLAGS)
 $(B)/obj/fuzz/%.o: fuzz/%.c $(B)/flags
 	$(call compile,$(OURS))
 $(B)/obj/%.o: %.c $(B)/flags
@@ -189,6 +191,10 @@ $(RESOURCE): $(B)/test/%: $(B)/obj/compat-tests/resources/%.o
 	$(call link,)
 $(FILES): $(B)/test/%: $(B)/obj/compat-tests/fs/%.o
 	$(call link,)
+$(B)/test/cut_storm: $(patsubst %,$(B)/obj/compat-tests/durable/%.o,cut_storm cut/client cut/ledger cut/machine)
+	$(call link,)
+$(B)/test/cutfs: $(patsubst %,$(B)/obj/compat-tests/durable/%.o,cutfs cut/disk cut/power)
+	$(call link,$(FUSE_LIBS))
 $(B)/test/step_storm: $(call objects,compat-tests/crash/step)
 $(B)/test/kill_storm: $(call objects,compat-tests/crash/kill)
 $(B)/test/stop_storm: $(call objects,compat-tests/crash/stop)
@@ -276,7 +282,7 @@ test: deps
 compat: all $(POSIX) $(SYSV)
 	@BUILD=$(B) scripts/compat.sh
 storm: deps
-	+@$(MAKE) --no-print-directory all $(CRASH) $(RESOURCE) $(B)/examples/producer
+	+@$(MAKE) --no-print-directory all $(CRASH) $(RESOURCE) $(CUT) $(B)/examples/producer
 	+@$(if $(SANITIZE),,$(MAKE) --no-print-directory SANITIZE=address$(comma)undefined B=$(B)-asan \
 	    all $(addprefix $(B)-asan/,test/scribble test/scribble_storm examples/producer))
 	+@$(call with_tsan,threaded units)

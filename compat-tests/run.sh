@@ -218,6 +218,17 @@ users_storm() { # arguments...
     fi
 }
 
+# Power cuts, on a file system of our own.
+cut_storm() { # name arguments...
+    local name=$1
+    shift
+    if can_mount; then
+        storm 3600 "$name" cut_storm "$@"
+    else
+        skip "$name" "a file system of our own needs root, and /dev/fuse"
+    fi
+}
+
 run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 kill-storm-8 kill_storm --kills 200 --maxmsg 8
     storm 300 kill-storm-300 kill_storm --kills 200 --maxmsg 300
@@ -232,6 +243,8 @@ run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 notify-storm notify_storm --stride 900 --seconds 2
     storm 300 sysv-storm sysv_storm --kills 300 --stops 60
     storm 300 step-storm step_storm --stride 300
+    cut_storm cut-storm --cuts 300
+    cut_storm cut-storm-fresh --cuts 100 --fresh
     storm 300 scribble-storm scribble_storm --seconds 2
     try shell linear-check 120 "$BUILD/test/linear_check_test"
     try shell linear-search 120 "$BUILD/test/linear_search_test" --rounds 20000
@@ -359,6 +372,9 @@ run_long_storms() {
     done
     storm 7200 notify-storm notify_storm --stride 10 --seconds 300
     storm 3600 step-storm step_storm --stride 1
+    cut_storm cut-storm --cuts 6000
+    cut_storm cut-storm-undisturbed --cuts 2000 --disturb 0
+    cut_storm cut-storm-fresh --cuts 3000 --fresh
     try shell linear-search 3600 "$BUILD/test/linear_search_test" --rounds 1000000
     try shell linear-right 3600 "$BUILD/test/linear_right_test" --rounds 2000000
     storm 3600 linear-storm linear_storm --rounds 6000
