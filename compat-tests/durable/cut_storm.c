@@ -157,12 +157,13 @@ static void end_life(void)
 static void live(void)
 {
     bool at_start = fresh || storm_below(&chance, 4) == 0;
+    unsigned starts = fresh && storm_below(&chance, 2) ? 8 : fresh ? 40 : 16;
     unsigned when = 1 + (unsigned)storm_below(&chance, storm_below(&chance, 5) ? 300 : 20);
 
     ledger->percent_sends = 35 + (uint32_t)storm_below(&chance, 3) * 15;
     ledger->percent_fences = (uint32_t)storm_below(&chance, 3) * 2;
     if (at_start)
-        machine_order(&machine, "cut-at %u", 1 + (unsigned)storm_below(&chance, fresh ? 40 : 16));
+        machine_order(&machine, "cut-at %u", 1 + (unsigned)storm_below(&chance, starts));
     machine_start_mqxd(&machine);
     if (await_mqxd(false)) {
         if (!at_start)
