@@ -265,11 +265,12 @@ static int find_source(mqd_t mq, struct source *s)
 
 static int find_sysv(const struct order *order, struct source *s)
 {
+    struct mqxi_asker self = mqxi_msqs_self();
     int r = mqxi_name_attach(s->name + 1, &s->q);
 
     if (r < 0)
         return r;
-    if (!(mqxi_msqs_mode(s->q) & MQXI_MAY_READ))
+    if (!mqxi_msq_rights(s->q, &self, MQXI_MAY_READ))
         return -EACCES;
     s->sysv = true;
     s->choice = mqxi_choice_of(order->type, UINT32_MAX);

@@ -173,7 +173,7 @@ run_posix() {
 }
 
 run_sysv() {
-    local but=none groups=()
+    local but=none groups=() mounted=(compat-tests/with_mount.sh)
     case $SANITIZE in
     *address*) but=cancel ;; # as for posix
     esac
@@ -183,9 +183,27 @@ run_sysv() {
     else
         skip sysv-kernel "this kernel has no System V queues: only mqx runs the cases"
     fi
-    skip sysv-mqx-users-shared "System V queues of other users cannot be had through the mount"
-    mapfile -t groups < <(groups_but compat-tests/sysv/sysv.h "$but|users_shared")
-    try cmocka sysv-mqx 300 env LD_PRELOAD="$PRELOAD" "$BUILD/test/sysv_compat" "${groups[@]}"
+    if ! can_mount; then
+        skip sysv-mqx-users-shared "several users need root, and /dev/fuse"
+        mapfile -t groups < <(groups_but compat-tests/sysv/sysv.h "$but|users_shared")
+        mounted=()
+    fi
+    try cmocka sysv-mqx 300 "${mounted[@]}" env LD_PRELOAD="$PRELOAD" \
+        "$BUILD/test/sysv_compat" "${groups[@]}"
+    run_sysv_others "$but" "${mounted[@]}"
+}
+
+# The same cases on queues that another user has created, but those about who that is.
+run_sysv_others() { # groups to leave out, the command to run it with the mount
+    local groups
+    mapfile -t groups < <(groups_but compat-tests/sysv/sysv.h "$1|get|stat|info|users.*")
+    shift
+    [ $# -gt 0 ] || return
+    if [ -e /proc/sysvipc/msg ]; then
+        try cmocka sysv-others-kernel 300 "$BUILD/test/sysv_compat" --others "${groups[@]}"
+    fi
+    try cmocka sysv-others-mqx 300 "$@" env LD_PRELOAD="$PRELOAD" \
+        "$BUILD/test/sysv_compat" --others "${groups[@]}"
 }
 
 run_shell() {
@@ -209,12 +227,14 @@ can_mount() {
 }
 
 # Users other than the queues' owner, through root's mqxfs; without that, they are skipped.
-users_storm() { # arguments...
+users_storm() { # kill or sysv, arguments...
+    local program=$1_storm name=$1-storm-users
+    shift
     if can_mount; then
-        try whole kill-storm-users 3600 compat-tests/with_mount.sh env LD_PRELOAD="$PRELOAD" \
-            "$BUILD/test/kill_storm" --users "$@"
+        try whole "$name" 3600 compat-tests/with_mount.sh env LD_PRELOAD="$PRELOAD" \
+            "$BUILD/test/$program" --users "$@"
     else
-        skip kill-storm-users "several users need root, and /dev/fuse"
+        skip "$name" "several users need root, and /dev/fuse"
     fi
 }
 
@@ -236,12 +256,13 @@ run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 stop-storm-300 stop_storm --stops 20 --maxmsg 300
     storm 300 reentry-storm reentry_storm --interruptions 5000
     storm 300 kill-storm-mixed kill_storm --kills 200 --mixed
-    users_storm --kills 200 --maxmsg 8
+    users_storm kill --kills 200 --maxmsg 8
     storm 300 stop-storm-mixed stop_storm --stops 10 --maxmsg 8 --mixed
     storm 300 reentry-storm-mixed reentry_storm --interruptions 5000 --mixed
     storm 300 poll-storm poll_storm --kills 120
     storm 300 notify-storm notify_storm --stride 900 --seconds 2
     storm 300 sysv-storm sysv_storm --kills 300 --stops 60
+    users_storm sysv --kills 150 --stops 30
     storm 300 step-storm step_storm --stride 300
     cut_storm cut-storm --cuts 300
     cut_storm cut-storm-fresh --cuts 100 --fresh
@@ -363,13 +384,14 @@ run_long_storms() {
     storm 3600 stop-storm stop_storm --stops 1000 --seconds 3000 # sizes in turn
     storm 3600 reentry-storm reentry_storm --interruptions 200000
     storm 3600 kill-storm-mixed kill_storm --kills 5000 --mixed
-    users_storm --kills 3000 --mixed
+    users_storm kill --kills 3000 --mixed
     storm 3600 stop-storm-mixed stop_storm --stops 500 --seconds 1500 --mixed
     storm 3600 reentry-storm-mixed reentry_storm --interruptions 200000 --mixed
     storm 3600 poll-storm poll_storm --kills 6000
     for msgsize in 40 200 1000; do
         storm 3600 "sysv-storm-$msgsize" sysv_storm --kills 20000 --stops 2000 --msgsize $msgsize
     done
+    users_storm sysv --kills 6000 --stops 600
     storm 7200 notify-storm notify_storm --stride 10 --seconds 300
     storm 3600 step-storm step_storm --stride 1
     cut_storm cut-storm --cuts 6000

@@ -32,7 +32,8 @@ uint64_t now_ms(void)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t); /* it is asked for often, and a tick is exact enough */
+    clock_gettime(CLOCK_MONOTONIC_COARSE,
+                  &t); /* it is asked for often, and a tick is exact enough */
     return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
 
@@ -65,6 +66,31 @@ static struct attached *adopt(struct mqxi_queue *q)
     return a;
 }
 
+static void detach(struct attached *a)
+{
+    for (int d = 0; d < DIRECTIONS; d++)
+        bridge_drop(&a->waiting[d].watch);
+    polled_unwatch(a);
+    mqxi_queue_put(a->queue);
+    free(a);
+}
+
+static void detach_idle(uint64_t for_ms)
+{
+    uint64_t now = now_ms();
+
+    for (unsigned i = 0; idle > 0 && i < BUCKETS; i++)
+        for (struct attached **link = &table[i], *a; (a = *link);) {
+            if (a->users > 0 || now - a->idle_since_ms < for_ms || a->listed) {
+                link = &a->next;
+                continue;
+            }
+            *link = a->next;
+            detach(a);
+            idle--;
+        }
+}
+
 int attached_by_stat(const char *name, const struct mqxi_stat *st, struct attached **out)
 {
     struct mqxi_queue *q;
@@ -79,6 +105,10 @@ int attached_by_stat(const char *name, const struct mqxi_stat *st, struct attach
     if (*out)
         return 0;
     r = mqxi_name_attach(name, &q);
+    if (r == -ENOMEM && idle > 0) { /* no address space: System V's take a hundredth of it each */
+        detach_idle(0);
+        r = mqxi_name_attach(name, &q);
+    }
     if (r < 0)
         return r;
     *out = attached_by_ino(q->ino); /* the name went to another queue meanwhile */
@@ -106,31 +136,6 @@ void attached_put(struct attached *a)
         return;
     a->idle_since_ms = now_ms();
     idle++;
-}
-
-static void detach(struct attached *a)
-{
-    for (int d = 0; d < DIRECTIONS; d++)
-        bridge_drop(&a->waiting[d].watch);
-    polled_unwatch(a);
-    mqxi_queue_put(a->queue);
-    free(a);
-}
-
-static void detach_idle(uint64_t for_ms)
-{
-    uint64_t now = now_ms();
-
-    for (unsigned i = 0; idle > 0 && i < BUCKETS; i++)
-        for (struct attached **link = &table[i], *a; (a = *link);) {
-            if (a->users > 0 || now - a->idle_since_ms < for_ms || a->listed) {
-                link = &a->next;
-                continue;
-            }
-            *link = a->next;
-            detach(a);
-            idle--;
-        }
 }
 
 void attached_sweep(void)

@@ -74,6 +74,10 @@ void attr_queue(const struct mqxi_stat *file, const struct view *v, struct attac
     st->st_ctim = time_of(h->created_ns);
     if (is_sysv(a))
         sysv_attr(a, st);
+    if (v->shows == SHOWS_CALLS) { /* anybody may open it */
+        st->st_mode = S_IFREG | 0666;
+        st->st_size = st->st_blocks = 0;
+    }
 }
 
 void attr_text(struct stat *st)
@@ -142,7 +146,7 @@ static int may_set(const struct view *v, const struct stat *want, int which)
     if (which & FUSE_SET_ATTR_SIZE && want->st_size != 0)
         return -EINVAL;
     /* It would be computed from a mode that is not the queue's. */
-    if (which & FUSE_SET_ATTR_MODE && view_is_read_only(v))
+    if (which & FUSE_SET_ATTR_MODE && (view_is_read_only(v) || v->shows == SHOWS_CALLS))
         return -EROFS;
     /* Times are those of the messages; touch (now) is welcome, and has no effect. */
     if ((which & FUSE_SET_ATTR_ATIME && !(which & FUSE_SET_ATTR_ATIME_NOW)) ||

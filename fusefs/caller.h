@@ -6,12 +6,24 @@
 
 #include "engine.h"
 #include "mqxfs.h"
+#include "msq_state.h"
 #include "protocol.h"
 
 /* Whose request this is, as a sender: the kernel names the thread and its file system user id; the
  * process and the real user id, as the caller says them, where that is the same, or else as /proc
  * does. */
 struct mqxi_sender caller_identify(const struct fuse_ctx *ctx, struct mqxi_remote_caller says);
+
+/* Who makes a request, for the rules of msq_state.h: his groups and capabilities are looked up if
+ * it comes to them.  Between begin and end. */
+struct caller {
+    struct mqxi_asker asker;
+    const struct fuse_ctx *ctx;
+    bool looked;
+    char *status; /* or NULL: it is not known */
+};
+void caller_begin(struct caller *c, const struct fuse_ctx *ctx);
+void caller_end(struct caller *c);
 
 /* May a user's process signal this one, as the kernel sees it? */
 bool caller_may_signal(uid_t uid, pid_t pid);

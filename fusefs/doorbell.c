@@ -18,10 +18,14 @@
 #include <sys/mman.h>
 
 #include "caller.h"
+#include "calls.h"
 #include "engine.h"
+#include "held.h"
 #include "names.h"
 #include "parked.h"
+#include "slots.h"
 #include "sys.h"
+#include "sysv.h"
 #include "thread.h"
 #include "wait.h"
 
@@ -150,6 +154,10 @@ struct waiter {
     pid_t tid;
     struct bell *bell;
     uint32_t word;
+    /* System V: what he wants to receive, or has to send; and when owner and mode were changed. */
+    struct mqxi_choice choice;
+    uint32_t len;
+    uint64_t changed_ns;
 };
 
 static struct waiter *waiter_of(struct parked *p)
@@ -157,13 +165,26 @@ static struct waiter *waiter_of(struct parked *p)
     return (struct waiter *)p; /* its first member */
 }
 
+/* May what he waits for be there, or an error? */
+static bool is_ready(struct mqxi_queue *q, const struct waiter *w)
+{
+    bool receives = w->parked.direction == FOR_MESSAGE;
+    struct mqxi_first first;
+
+    if (!q->types)
+        return mqxi_readiness(q) & (receives ? MQXI_CAN_RECEIVE : MQXI_CAN_SEND);
+    return mqxi_held_removed(q) || atomic_load(&q->header->changed_ns) != w->changed_ns ||
+           (receives ? mqxi_choose_key(q, &w->choice, &first) != -EAGAIN
+                     : mqxi_slot_any_free(q) && mqxi_held_room(q, w->len));
+}
+
 static bool ring_if_ready(struct parked *p)
 {
     unsigned token = mqxi_op_enter();
-    unsigned can = mqxi_readiness(p->attached->queue);
+    bool ready = is_ready(p->attached->queue, waiter_of(p));
 
     mqxi_op_leave(token);
-    if (!(can & (p->direction == FOR_MESSAGE ? MQXI_CAN_RECEIVE : MQXI_CAN_SEND)))
+    if (!ready)
         return false;
     bell_ring(waiter_of(p)->bell, waiter_of(p)->word);
     return true;
@@ -205,12 +226,15 @@ int waiter_add(struct remote *r, struct attached *a, const struct fuse_ctx *ctx,
                          .remote = r,
                          .tid = ctx->pid,
                          .bell = bell_get(ctx->uid, said->bell),
-                         .word = said->word};
+                         .word = said->word,
+                         .choice = call_choice(&said->sysv, said->len),
+                         .len = said->len,
+                         .changed_ns = atomic_load(&a->queue->header->changed_ns)};
     if (!w->bell) {
         free(w);
         return -ENOENT;
     }
-    if (!parked_any(a, direction) && ring_if_ready(&w->parked))
+    if ((is_sysv(a) || !parked_any(a, direction)) && ring_if_ready(&w->parked))
         discard(&w->parked);
     else
         parked_add(&w->parked, seen);

@@ -386,7 +386,9 @@ void file_read(struct file *f, fuse_req_t request, size_t size, off_t offset, bo
                        .size = size,
                        .ends = f->view.reads == READS_UNTIL_EMPTY};
 
-    if (wants_next(f, (uint64_t)offset))
+    if (f->view.shows == SHOWS_CALLS)
+        fuse_reply_err(request, EINVAL);
+    else if (wants_next(f, (uint64_t)offset))
         file_try_or_park(&p, block && f->view.reads != READS_AT_ONCE && !p.ends);
     else
         hand_over(f, &p);
@@ -409,7 +411,7 @@ static int check_message(const struct file *f, uint32_t len)
 {
     if (len > f->attached->queue->layout.msgsize)
         return -EMSGSIZE;
-    return f->type < 0 ? -EINVAL : 0; /* that is for reading */
+    return f->type < 0 || f->view.shows == SHOWS_CALLS ? -EINVAL : 0; /* neither is for that */
 }
 
 void file_write(struct file *f, fuse_req_t request, const void *data, size_t size, size_t largest,

@@ -114,7 +114,8 @@ static int look_up(const struct view *in, const char *name, struct fuse_entry_pa
     case SHOWS_QUEUES:
         return look_up_queue(in, name, out);
     case SHOWS_SYSV:
-        return sysv_full_name(name, full) < 0 ? -ENOENT : look_up_queue(in, full, out);
+        inner = *in;
+        return sysv_enter(name, full, &inner) < 0 ? -ENOENT : look_up_queue(&inner, full, out);
     case SHOWS_HELP:
         return look_up_text(in, name, out);
     default:
@@ -388,12 +389,11 @@ static void op_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned command, void 
                      size_t out_size)
 {
     bool queue = !(flags & FUSE_IOCTL_DIR) && !node_view(ino) && !file_is_text(file_of(fi));
-    bool ours = queue && _IOC_TYPE(command) == 'q' &&
-                view_same(&node_of(ino)->view, node_view(FUSE_ROOT_ID));
+    bool ours = queue && _IOC_TYPE(command) == 'q' && view_is_way(&node_of(ino)->view);
     struct remote *r;
 
     (void)unused;
-    if (queue && control_is(command)) {
+    if (queue && control_is(command) && node_of(ino)->view.shows != SHOWS_CALLS) {
         control(file_of(fi), request, command, in, in_size, out_size);
         return;
     }

@@ -100,10 +100,13 @@ void parked_serve(struct attached *a, enum direction direction)
     /* Who is told to try himself gets his chance before anybody behind him: his trying makes this
      * due again, and else the next tick. */
     for (struct parked *p = w->first; p && !told; p = next) {
+        bool rings = !p->request;
+
         seen = each ? seen : mqxi_event_read(event);
         next = p->next;
-        told = !p->request;
-        if (!settle(p) && !each)
+        if (settle(p))
+            told = rings;
+        else if (!each)
             break;
     }
     /* A wake-up was spent on us and nobody here wants it (any more): to the next sleeper.  Before

@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 
 #include "bell.h"
+#include "calls.h"
 #include "engine.h"
 #include "files.h"
 #include "record.h"
@@ -84,7 +85,7 @@ void polled_ask(struct remote *r, fuse_req_t request, struct fuse_pollhandle *ha
         watch(r->attached);
     }
     /* Afterwards: what changes from now on, we hear of. */
-    r->told = readiness(r);
+    r->told = call_permitted(r, request, MQXI_MAY_READ | MQXI_MAY_WRITE) ? readiness(r) : POLLERR;
     fuse_reply_poll(request, r->told | also);
 }
 

@@ -1,16 +1,10 @@
 /*
  * The queue of one user, used by another's process through libmqx: mq_send and
  * mq_receive by ioctl.  Whether the caller may was decided when he opened the
- * file.
+ * file; of a System V queue it is at each call (calls.c).
  *
- * A message goes out in two steps.  It is taken, and handed over; when the
- * caller has all of it he accepts it, and it is consumed.  One that is not
- * accepted goes back when its receiver's thread is dead or the file is closed: so
- * a receiver that is killed at any instruction before that loses nothing.  A
- * large message comes in parts that are put together here.
- *
- * What is held and put together belongs to threads: an open file may be shared
- * by many.
+ * Messages go out in two steps (handed.c).  A large one comes in parts that are
+ * put together here.  They belong to threads: an open file may be shared by many.
  */
 #include "remote.h"
 
@@ -18,25 +12,18 @@
 #include <string.h>
 
 #include "caller.h"
+#include "calls.h"
 #include "disk.h"
 #include "doorbell.h"
 #include "engine.h"
+#include "handed.h"
+#include "held.h"
 #include "names.h"
 #include "parked.h"
 #include "polled.h"
 #include "registered.h"
-#include "repair.h"
 #include "sys.h"
 #include "thread.h"
-
-/* A message that was handed over and not accepted yet. */
-struct held {
-    struct held *next;
-    uint64_t ticket;
-    pid_t tid;
-    struct mqxi_taken taken;
-    uint8_t copy[]; /* for those who come for the rest */
-};
 
 /* The parts of a message so far. */
 struct staged {
@@ -76,130 +63,6 @@ bool remote_any(void)
     return remotes;
 }
 
-/* --- receiving ----------------------------------------------------------------------------------
- */
-
-static int settle(struct remote *r, struct held *h, bool accepted)
-{
-    struct mqxi_queue *q = r->attached->queue;
-    unsigned token = mqxi_op_enter();
-    int result = accepted ? mqxi_take_commit(q, &h->taken) : mqxi_take_abort(q, &h->taken);
-
-    mqxi_op_leave(token);
-    for (struct held **link = &r->held; *link; link = &(*link)->next)
-        if (*link == h) {
-            *link = h->next;
-            break;
-        }
-    free(h);
-    parked_due(r->attached, accepted ? FOR_ROOM : FOR_MESSAGE);
-    return result;
-}
-
-/* Take the next message, and copy it: what lies in the segment may change, or vanish. */
-static int take_once(struct mqxi_queue *q, struct held **out)
-{
-    struct mqxi_taken taken;
-    int r = mqxi_take(q, &taken);
-    struct held *h;
-
-    if (r < 0)
-        return r;
-    h = malloc(sizeof(*h) + taken.len);
-    if (h) {
-        *h = (struct held){.taken = taken};
-        memcpy(h->copy, taken.data, taken.len);
-    }
-    r = !h ? -ENOMEM : atomic_load(&q->dead) ? -EIO : 0;
-    if (r < 0) {
-        mqxi_take_abort(q, &taken);
-        free(h);
-        return r;
-    }
-    *out = h;
-    return 0;
-}
-
-/* Dead processes may hold what is wanted: then once more. */
-static bool again(struct mqxi_queue *q)
-{
-    bool swept = false;
-
-    return mqxi_repair_sometimes(q, &swept) == 0 && swept;
-}
-
-static int take(struct remote *r, struct held **out)
-{
-    struct mqxi_queue *q = r->attached->queue;
-    unsigned token = mqxi_op_enter();
-    int result = take_once(q, out);
-
-    if (result == -EAGAIN && again(q))
-        result = take_once(q, out);
-    mqxi_op_leave(token);
-    return result;
-}
-
-static void receive(struct remote *r, fuse_req_t request, const struct mqxi_remote_receive *in)
-{
-    static uint64_t tickets;
-    pid_t tid = fuse_req_ctx(request)->pid;
-    struct mqxi_remote_receive out;
-    struct held *h;
-    size_t n;
-    int e = !r->readable                                   ? -EBADF
-            : in->len < r->attached->queue->layout.msgsize ? -EMSGSIZE
-            : fuse_req_interrupted(request)                ? -EINTR /* he is dying */
-                                                           : take(r, &h);
-
-    if (e == 0)
-        waiter_remove(r, r->attached, tid, FOR_MESSAGE, false);
-    parked_due(r->attached, FOR_MESSAGE); /* if he was told to come: now for who is next */
-    if (e < 0) {
-        fuse_reply_err(request, -e);
-        return;
-    }
-    h->ticket = ++tickets;
-    h->tid = tid;
-    h->next = r->held;
-    r->held = h;
-    out.ticket = h->ticket;
-    out.len = h->taken.len;
-    out.prio = h->taken.prio;
-    n = h->taken.len < sizeof(out.data) ? h->taken.len : sizeof(out.data);
-    memcpy(out.data, h->copy, n);
-    if (fuse_reply_ioctl(request, 0, &out, offsetof(struct mqxi_remote_receive, data) + n) < 0)
-        settle(r, h, false);
-}
-
-static struct held *find_held(const struct remote *r, uint64_t ticket, pid_t tid)
-{
-    struct held *h = r->held;
-
-    while (h && (h->ticket != ticket || h->tid != tid))
-        h = h->next;
-    return h;
-}
-
-static void more(struct remote *r, fuse_req_t request, const struct mqxi_remote_more *in,
-                 size_t size)
-{
-    const struct held *h = find_held(r, in->ticket, fuse_req_ctx(request)->pid);
-
-    if (!h || in->offset > h->taken.len)
-        fuse_reply_err(request, ESTALE);
-    else
-        fuse_reply_ioctl(request, 0, h->copy + in->offset,
-                         size < h->taken.len - in->offset ? size : h->taken.len - in->offset);
-}
-
-static int accept_it(struct remote *r, fuse_req_t request, const uint64_t *ticket)
-{
-    struct held *h = find_held(r, *ticket, fuse_req_ctx(request)->pid);
-
-    return h ? settle(r, h, true) : -ESTALE;
-}
-
 /* --- sending ------------------------------------------------------------------------------------
  */
 
@@ -222,6 +85,11 @@ static void drop_staged(struct staged **link)
     free(s);
 }
 
+static int too_long(const struct remote *r)
+{
+    return is_call(r) ? -EINVAL : -EMSGSIZE;
+}
+
 static int stage(struct remote *r, fuse_req_t request, const struct mqxi_remote_stage *in,
                  size_t size)
 {
@@ -231,7 +99,9 @@ static int stage(struct remote *r, fuse_req_t request, const struct mqxi_remote_
     if (!r->writable)
         return -EBADF;
     if (in->len > r->attached->queue->layout.msgsize)
-        return -EMSGSIZE;
+        return too_long(r);
+    if (!call_permitted(r, request, MQXI_MAY_WRITE))
+        return -EACCES;
     if (in->offset == 0) {
         drop_staged(link);
         s = malloc(sizeof(*s) + in->len);
@@ -274,30 +144,48 @@ static const uint8_t *message(const struct mqxi_remote_send *in, size_t size,
     return s && s->len == in->len && s->have == in->len ? s->data : NULL;
 }
 
+/* May it be sent?  Of a message that is too long, the kernel does not ask whose it is. */
+static int check_send(const struct remote *r, fuse_req_t request, const struct mqxi_remote_send *in)
+{
+    return in->prio >= MQXI_PRIO_MAX                      ? -EINVAL
+           : !r->writable                                 ? -EBADF
+           : in->len > r->attached->queue->layout.msgsize ? too_long(r)
+           : is_call(r) && (in->sysv.type < 1 || in->prio)
+               ? -EINVAL
+               : call_check(r, request, &in->sysv, MQXI_MAY_WRITE);
+}
+
+static int put(struct remote *r, const struct mqxi_sender *from, const struct mqxi_remote_send *in,
+               const void *data, uint32_t *slot, uint64_t *key)
+{
+    struct mqxi_queue *q = r->attached->queue;
+    unsigned token = mqxi_op_enter();
+    int e = mqxi_put_from(q, from, data, in->len, in->prio, in->sysv.type, slot, key);
+
+    if (e == -EAGAIN && try_again(q))
+        e = mqxi_put_from(q, from, data, in->len, in->prio, in->sysv.type, slot, key);
+    if (e < 0 && is_call(r) && mqxi_held_removed(q))
+        e = -EIDRM;
+    mqxi_op_leave(token);
+    return e;
+}
+
 static void send(struct remote *r, fuse_req_t request, const struct mqxi_remote_send *in,
                  size_t size)
 {
     const struct fuse_ctx *ctx = fuse_req_ctx(request);
-    struct mqxi_queue *q = r->attached->queue;
     struct staged **staged = find_staged(r, ctx->pid);
     const uint8_t *data = message(in, size, *staged);
     struct mqxi_sender from;
     uint32_t slot = 0;
     uint64_t key = 0;
-    unsigned token;
-    int e = in->prio >= MQXI_PRIO_MAX     ? -EINVAL
-            : !r->writable                ? -EBADF
-            : in->len > q->layout.msgsize ? -EMSGSIZE
-            : !data                       ? -EINVAL
-                                          : 0;
+    int e = check_send(r, request, in);
 
+    if (e == 0 && !data)
+        e = -EINVAL;
     if (e == 0) {
         from = caller_identify(ctx, in->caller);
-        token = mqxi_op_enter();
-        e = mqxi_put_from(q, &from, data, in->len, in->prio, 0, &slot, &key);
-        if (e == -EAGAIN && again(q))
-            e = mqxi_put_from(q, &from, data, in->len, in->prio, 0, &slot, &key);
-        mqxi_op_leave(token);
+        e = put(r, &from, in, data, &slot, &key);
     }
     if (e == 0) {
         waiter_remove(r, r->attached, ctx->pid, FOR_ROOM, false);
@@ -343,20 +231,28 @@ static int unwait(struct remote *r, fuse_req_t request, const struct mqxi_remote
     return 0;
 }
 
+static int wait_for(struct remote *r, fuse_req_t request, const struct mqxi_remote_wait *in)
+{
+    unsigned right = in->direction == MQXI_FOR_MESSAGE ? MQXI_MAY_READ : MQXI_MAY_WRITE;
+    int e = call_check(r, request, &in->sysv, right);
+
+    return e < 0 ? e : waiter_add(r, r->attached, fuse_req_ctx(request), in);
+}
+
 /* Requests that are answered with 0 or an error. */
 static int simple(struct remote *r, fuse_req_t request, unsigned number, const void *in)
 {
     switch (number) {
     case MQXI_ACCEPT:
-        return accept_it(r, request, in);
+        return hand_accepted(r, request, *(const uint64_t *)in);
     case MQXI_BELL:
         return bell_register(fuse_req_ctx(request), in);
     case MQXI_WAIT:
-        return waiter_add(r, r->attached, fuse_req_ctx(request), in);
+        return wait_for(r, request, in);
     case MQXI_UNWAIT:
         return unwait(r, request, in);
     case MQXI_NOTIFY:
-        return registered_notify(r->attached, fuse_req_ctx(request), in);
+        return is_call(r) ? -ENOTTY : registered_notify(r->attached, fuse_req_ctx(request), in);
     default:
         return -ENOTTY;
     }
@@ -383,6 +279,8 @@ static size_t least(unsigned number)
         return sizeof(struct mqxi_remote_wait);
     case MQXI_NOTIFY:
         return sizeof(struct mqxi_remote_notify);
+    case MQXI_CONTROL:
+        return sizeof(struct mqxi_remote_control);
     default:
         return 0;
     }
@@ -396,7 +294,8 @@ void remote_control(struct remote *r, fuse_req_t request, unsigned command, cons
 
     if (_IOC_TYPE(command) != 'q' || in_size < least(number) ||
         (number == MQXI_STATE && out_size < sizeof(struct mqxi_remote_state)) ||
-        (number == MQXI_RECEIVE && out_size < sizeof(struct mqxi_remote_receive))) {
+        (number == MQXI_RECEIVE && out_size < sizeof(struct mqxi_remote_receive)) ||
+        (number == MQXI_CONTROL && out_size < sizeof(struct mqxi_remote_control))) {
         fuse_reply_err(request, ENOTTY);
         return;
     }
@@ -408,10 +307,13 @@ void remote_control(struct remote *r, fuse_req_t request, unsigned command, cons
         send(r, request, in, in_size - least(number));
         return;
     case MQXI_RECEIVE:
-        receive(r, request, in);
+        hand_over(r, request, in);
         return;
     case MQXI_MORE:
-        more(r, request, in, out_size);
+        hand_more(r, request, in, out_size);
+        return;
+    case MQXI_CONTROL:
+        call_control(r, request, in);
         return;
     default:
         e = number == MQXI_STAGE ? stage(r, request, in, in_size - least(number))
@@ -426,11 +328,7 @@ void remote_control(struct remote *r, fuse_req_t request, unsigned command, cons
 /* What the dead left. */
 static void tidy(struct remote *r)
 {
-    for (struct held *h = r->held, *next; h; h = next) {
-        next = h->next;
-        if (caller_has_ended(h->tid))
-            settle(r, h, false);
-    }
+    hand_back_from_dead(r);
     for (struct staged **link = &r->staged; *link;)
         if (caller_is_dead((*link)->tid))
             drop_staged(link);
@@ -457,8 +355,7 @@ static bool shared(const struct remote *r)
 
 void remote_close(struct remote *r)
 {
-    while (r->held)
-        settle(r, r->held, false);
+    hand_back_all(r);
     while (r->staged)
         drop_staged(&r->staged);
     waiter_remove_all(r, r->attached);

@@ -7,7 +7,7 @@
 #include "protocol.h"
 #include "views.h"
 
-struct held;
+struct handed;
 struct staged;
 
 /* What an open file is beside a file, once it was used so. */
@@ -15,7 +15,7 @@ struct remote {
     struct attached *attached;
     struct view view;
     bool readable, writable;
-    struct held *held;
+    struct handed *handed;
     struct staged *staged;
     struct fuse_pollhandle *poller; /* polled.c: somebody wants to know, or NULL */
     unsigned told;                  /* ... and was told this last */

@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,6 +49,30 @@ int sysv_full_name(const char *entry, char *name)
     else
         snprintf(name, NAME_MAX + 1, "%s/%d.%ld", MQXI_SYSV_DIR, id, type);
     return 0;
+}
+
+/* Who is found by its key is there, though its creator be stopped before he said so. */
+static void make_live(const char *key)
+{
+    struct mqxi_queue *q;
+
+    if (mqxi_msqid_attach_key((int)(uint32_t)strtoul(key, NULL, 16), &q) == 0)
+        mqxi_segment_detach(q);
+}
+
+int sysv_enter(const char *entry, char *name, struct view *view)
+{
+    bool calls = *entry == '@';
+    int r;
+
+    entry += calls;
+    if (calls && strncmp(entry, "0x", 2) == 0)
+        make_live(entry + 2);
+    r = sysv_full_name(entry, name);
+    if (r < 0 || !calls)
+        return r;
+    *view = (struct view){.shows = SHOWS_CALLS};
+    return sysv_type(name) == 0 ? 0 : -ENOENT;
 }
 
 long sysv_type(const char *name)

@@ -5,6 +5,7 @@
 #include "anyname.h"
 #include "attached.h"
 #include "mqxfs.h"
+#include "views.h"
 
 static inline bool is_sysv(const struct attached *a)
 {
@@ -17,6 +18,9 @@ void sysv_directory_attr(struct stat *st);
 /* The full name of the queue that this is called in the directory; with its id, whichever way
  * it is said.  name: NAME_MAX + 1 bytes.  -ENOENT. */
 int sysv_full_name(const char *entry, char *name);
+/* The same of what is looked up there: "@" before it means the way of libmqx's calls, which *view
+ * then says. */
+int sysv_enter(const char *entry, char *name, struct view *view);
 /* The type in a full name; 0: none. */
 long sysv_type(const char *name);
 

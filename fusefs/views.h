@@ -6,7 +6,13 @@
 #include <stdint.h>
 
 /* What is in a directory. */
-enum view_shows { SHOWS_QUEUES, SHOWS_PRIORITIES, SHOWS_SYSV, SHOWS_HELP };
+enum view_shows {
+    SHOWS_QUEUES,
+    SHOWS_PRIORITIES,
+    SHOWS_SYSV,
+    SHOWS_HELP,
+    SHOWS_CALLS, /* not a directory: a file for msgsnd and so on alone (calls.c) */
+};
 /* What a read does behind a message's end, and without a message. */
 enum view_reads { READS_ONE, READS_AT_ONCE, READS_UNTIL_EMPTY, READS_FOR_EVER };
 
@@ -48,6 +54,12 @@ static inline bool view_is_stream(const struct view *v)
 static inline bool view_has_form(const struct view *v)
 {
     return v->form == FORM_LINES || v->form == FORM_JSON;
+}
+
+/* Is the file libmqx's way to another user's queue (protocol.h)? */
+static inline bool view_is_way(const struct view *v)
+{
+    return v->shows == SHOWS_CALLS || view_same(v, &(struct view){0});
 }
 
 #define VIEW_TEXT "README"

@@ -45,7 +45,7 @@ static struct attached *queue_of(fuse_ino_t ino)
     struct attached *a;
 
     if (node_view(ino) || node_of(ino)->kind != NODE_QUEUE ||
-        node_resolve(node_of(ino), &file, &a) < 0)
+        node_of(ino)->view.shows == SHOWS_CALLS || node_resolve(node_of(ino), &file, &a) < 0)
         return NULL;
     return a;
 }
@@ -140,7 +140,8 @@ static int set_size(struct node *n, enum property p, uint32_t to, uid_t caller)
 static int set_property(fuse_req_t request, fuse_ino_t ino, enum property p, const char *value,
                         size_t size)
 {
-    bool queue = !node_view(ino) && node_of(ino)->kind == NODE_QUEUE;
+    bool queue = !node_view(ino) && node_of(ino)->kind == NODE_QUEUE &&
+                 node_of(ino)->view.shows != SHOWS_CALLS;
     uint32_t to;
     int r = number_in(value, size, &to);
 

@@ -255,7 +255,7 @@ static void control(struct run *run, const struct damage_record *d)
     size_t size = d->offset % 4 ? d->offset % 64 * 8 : d->offset / 4 % sizeof(word);
     bool others = d->region & 64;
     unsigned number =
-        others ? 1 + (unsigned)(d->value % 4) : MQXI_STATE + (unsigned)(d->value % 10);
+        others ? 1 + (unsigned)(d->value % 4) : MQXI_STATE + (unsigned)(d->value % 11);
     unsigned long request;
     struct fuse_req *r = request_to(run, f, d);
 
@@ -267,6 +267,8 @@ static void control(struct run *run, const struct damage_record *d)
         word[i] = d->value >> 4 << 32 >> (d->region & 24) | (d->offset >> i) % 16;
     if (number == MQXI_RECEIVE)
         size = sizeof(struct mqxi_remote_receive);
+    if (number == MQXI_CONTROL)
+        size = sizeof(struct mqxi_remote_control);
     r->room = size;
     request = others && number % 2 ? MQXI_TELL(number, size) : MQXI_ASK(number, size);
     mqxfs_ops.ioctl(r, f->node, (unsigned)request, NULL, &info, 0, word, size, size);

@@ -63,7 +63,7 @@ static inline int mqxi_choose(struct mqxi_queue *q, const struct mqxi_choice *ch
     return mqxi_choose_slowly(q, choice, first, seen);
 }
 
-/* MQXI_BETWEEN: the first message, a hint.  -EAGAIN: there is none. */
+/* The first message of those, whatever its length: a hint.  -EAGAIN: there is none. */
 int mqxi_choose_key(struct mqxi_queue *q, const struct mqxi_choice *choice,
                     struct mqxi_first *first);
 

@@ -410,6 +410,7 @@ take(struct mqxi_queue *q, const struct mqxi_choice *choice, struct mqxi_taken *
     if (!me)
         return r;
     out->owner = atomic_load_explicit(&me->owner, memory_order_relaxed);
+    out->taker = atomic_load_explicit(&me->pid, memory_order_relaxed);
     r = claim_first(q, out->owner, choice, &first, &out->seen);
     if (r < 0)
         return vanished(q) ? -EIO : r;
@@ -475,7 +476,7 @@ consume(struct mqxi_queue *q, const struct mqxi_taken *t, bool received)
     if (__builtin_expect(q->types != NULL, 0)) {
         mqxi_held_sub(q, t->len); /* while the slot is still owned: held.h */
         if (received)
-            mqxi_hint(&h->last_recv_pid, atomic_load_explicit(&me->pid, memory_order_relaxed));
+            mqxi_hint(&h->last_recv_pid, t->taker);
     }
     mqxi_slot_release(q, t->slot);
     atomic_signal_fence(memory_order_seq_cst); /* as in announce() */

@@ -16,6 +16,7 @@ struct mqxi_taken {
     uint32_t prio;
     uint64_t key;
     uint64_t owner; /* who took it: engine's own */
+    uint32_t taker; /* the process on whose behalf, for System V's lrpid: this one, or set it */
     uint32_t seen;  /* on -EAGAIN: the counter recv_event while the queue was empty */
     int64_t type;
     uint32_t pid, uid; /* of the sender */

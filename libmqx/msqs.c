@@ -87,6 +87,8 @@ int mqxi_msqs_attach(int id, struct mqxi_queue **q)
     if (*q)
         mqxi_msqs_drop(*q);
     r = mqxi_msqid_attach(id, q);
+    if (r < 0)
+        *q = NULL; /* not one that it was taken for */
     return r < 0 ? r : mqxi_msqs_add(*q);
 }
 
@@ -122,22 +124,28 @@ int mqxi_msqs_enter_slowly(int id, struct mqxi_queue **q, unsigned *token)
 /* --- rights -------------------------------------------------------------------------------------
  */
 
-unsigned mqxi_msqs_mode(const struct mqxi_queue *q)
+static bool is_in_group(const struct mqxi_asker *self, uint32_t gid)
 {
-    const struct mqxi_header *h = q->header;
-    uint32_t mode = atomic_load(&h->mode), euid = (uint32_t)MQXI_SYS(SYS_geteuid);
+    (void)self;
+    return mqxi_in_group(gid);
+}
 
-    if (euid == h->cuid || euid == atomic_load(&h->uid))
-        mode >>= 6;
-    else if (mqxi_in_group(h->cgid) || mqxi_in_group(atomic_load(&h->gid)))
-        mode >>= 3;
-    return (mode & 7) == 7 || mqxi_capable(CAP_IPC_OWNER) ? 7 : mode & 7;
+static bool is_capable(const struct mqxi_asker *self, int capability)
+{
+    (void)self;
+    return mqxi_capable(capability);
+}
+
+struct mqxi_asker mqxi_msqs_self(void)
+{
+    return (struct mqxi_asker){(uint32_t)MQXI_SYS(SYS_geteuid), is_in_group, is_capable};
 }
 
 unsigned mqxi_msqs_ask_rights(struct mqxi_queue *q)
 {
+    struct mqxi_asker self = mqxi_msqs_self();
     uint32_t tag = mqxi_msqs_tag(q),
-             rights = mqxi_msqs_mode(q) | 1; /* bit 0: they were asked for */
+             rights = mqxi_msq_rights(q, &self, 6) | 1; /* bit 0: they were asked for */
 
     atomic_store_explicit(&q->rights, tag | rights, memory_order_relaxed);
     return rights;

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "held.h"
+#include "msq_state.h"
 #include "msqids.h"
 #include "thread.h"
 
@@ -59,9 +60,6 @@ int mqxi_msqs_add(struct mqxi_queue *q);
 /* It is removed. */
 void mqxi_msqs_drop(const struct mqxi_queue *q);
 
-#define MQXI_MAY_READ  4u
-#define MQXI_MAY_WRITE 2u
-
 /* Of which owner, mode and caller rights are: a number that is another when one of them changed. */
 static inline uint32_t mqxi_msqs_tag(const struct mqxi_queue *q)
 {
@@ -83,7 +81,7 @@ static inline unsigned mqxi_msqs_rights(struct mqxi_queue *q)
 }
 /* This process's user or groups have changed, or may have. */
 void mqxi_msqs_forget_rights(void);
-/* The bits of the mode that are the caller's, read 4, write 2, execute 1. */
-unsigned mqxi_msqs_mode(const struct mqxi_queue *q);
+/* This process, as it acts now, for the rules of msq_state.h. */
+struct mqxi_asker mqxi_msqs_self(void);
 
 #endif

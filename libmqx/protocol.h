@@ -4,6 +4,9 @@
  * fail as system calls do.  None of them waits, but for SEND to a queue that is
  * durable (sync).
  *
+ * Of a System V queue the file is .sysv/@ID or .sysv/@0xKEY, which anybody may open:
+ * who may do what is decided at each request, as by the kernel at each call.
+ *
  * ioctls rather than reads and writes: they hold no lock of the kernel's, need no
  * file offset, and are not limited by RLIMIT_FSIZE.
  */
@@ -13,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+
+#include "msq_state.h"
 
 /* The size of what is passed is part of the request; the kernel allows less than 16 KiB. */
 #define MQXI_ASK(number, size)  _IOC(_IOC_WRITE | _IOC_READ, 'q', number, size)
@@ -32,6 +37,7 @@ enum mqxi_request {
                           is no such bell (any more) */
     MQXI_UNWAIT,       /* tell: the same; never mind */
     MQXI_NOTIFY,       /* tell: struct mqxi_remote_notify */
+    MQXI_CONTROL,      /* ask: struct mqxi_remote_control; of a System V queue */
 };
 
 #define MQXI_REMOTE_MAGIC UINT64_C(0x3278716d65746f72) /* changes with anything in here */
@@ -53,15 +59,31 @@ struct mqxi_remote_stage {
     uint8_t data[MQXI_REMOTE_CHUNK];
 };
 
+/* With every request on a System V queue: which, since the descriptor may be another's by now, and
+ * it is not for mq_send.  Other requests have all of it zero. */
+struct mqxi_remote_sysv {
+    int64_t type; /* msgsnd's or msgrcv's */
+    int32_t id;
+    uint32_t flags;
+};
+#define MQXI_SYSV_CALL    1u
+#define MQXI_SYSV_EXCEPT  2u /* MSG_EXCEPT, MSG_NOERROR, MSG_COPY */
+#define MQXI_SYSV_CUT     4u
+#define MQXI_SYSV_COPY    8u
+#define MQXI_SYSV_NOWHERE 16u /* EFAULT, if there is a message */
+
 struct mqxi_remote_send {
     struct mqxi_remote_caller caller;
     int64_t deadline_sec; /* CLOCK_REALTIME; 0: none.  For the disk: it waits for nothing else */
     uint32_t deadline_nsec, nonblock;
+    struct mqxi_remote_sysv sysv;
     uint32_t prio, len;
     uint8_t data[MQXI_REMOTE_INLINE]; /* where len is larger: none */
 };
 
 struct mqxi_remote_receive {
+    struct mqxi_remote_caller caller;
+    struct mqxi_remote_sysv sysv; /* answered: with the message's type */
     uint64_t ticket;
     uint32_t len; /* asked: the caller's room; answered: the message's */
     uint32_t prio;
@@ -89,6 +111,8 @@ struct mqxi_remote_bell {
 struct mqxi_remote_wait {
     uint64_t bell; /* inode number of its file */
     uint32_t word, direction;
+    struct mqxi_remote_sysv sysv;
+    uint32_t len, reserved; /* of what waits to be sent */
 };
 
 enum mqxi_remote_kind {
@@ -103,6 +127,21 @@ struct mqxi_remote_notify {
     uint64_t bell;
     uint32_t word;
     uint32_t kind, signo, reserved;
+};
+
+enum mqxi_remote_command {
+    MQXI_MSGGET, /* with its flags; IPC_CREAT and IPC_EXCL are not looked at */
+    MQXI_IPC_STAT,
+    MQXI_STAT_ANY,
+    MQXI_COUNT, /* the same */
+    MQXI_IPC_SET,
+    MQXI_IPC_RMID,
+    MQXI_ANYTHING, /* may the caller read, write or execute? */
+};
+struct mqxi_remote_control {
+    struct mqxi_remote_sysv sysv;
+    uint32_t command, flags;
+    struct mqxi_msq_state state;
 };
 
 _Static_assert(sizeof(struct mqxi_remote_stage) < 1 << 14, "an ioctl's size has 14 bits");

@@ -53,14 +53,22 @@ static uint64_t dev_of(const struct statx *sx)
     return (uint64_t)sx->stx_dev_major << 32 | sx->stx_dev_minor;
 }
 
-uint64_t mqxi_remote_is(int fd)
+uint64_t mqxi_remote_which(int fd)
 {
     struct statx sx;
 
-    if (stat_quietly(fd, "", &sx) == 0 && S_ISREG(sx.stx_mode) && is_trusted(dev_of(&sx)))
-        return sx.stx_ino;
-    mqxi_handle_clear(fd);
-    return 0;
+    return stat_quietly(fd, "", &sx) == 0 && S_ISREG(sx.stx_mode) && is_trusted(dev_of(&sx))
+               ? sx.stx_ino
+               : 0;
+}
+
+uint64_t mqxi_remote_is(int fd)
+{
+    uint64_t queue = mqxi_remote_which(fd);
+
+    if (queue == 0)
+        mqxi_handle_clear(fd);
+    return queue;
 }
 
 bool mqxi_remote_still(int fd)
@@ -68,13 +76,20 @@ bool mqxi_remote_still(int fd)
     return mqxi_remote_is(fd) != 0;
 }
 
-int mqxi_remote_ask(int fd, unsigned long request, void *arg)
+int mqxi_remote_try(int fd, unsigned long request, void *arg)
 {
     int r = (int)MQXI_SYS(SYS_ioctl, fd, request, arg);
 
-    if (r == -ENOTCONN || r == -ECONNABORTED || r == -ESTALE)
+    if (r == -ECONNABORTED || r == -ESTALE)
         return -EIO; /* mqxfs ended */
     return r == -ENOTTY ? -EBADF : r;
+}
+
+int mqxi_remote_ask(int fd, unsigned long request, void *arg)
+{
+    int r = mqxi_remote_try(fd, request, arg);
+
+    return r == -ENOTCONN ? -EIO : r;
 }
 
 struct mqxi_remote_caller mqxi_remote_self(void)
@@ -142,15 +157,16 @@ static int try_mount(const struct mqxi_mount *m, void *arg)
     }
     if (fd >= 0)
         mqxi_sys_close(fd);
-    /* Is it this queue that may not be opened, or another's, or a mount that lets nobody else in? */
-    if ((fd != -EACCES && fd != -EMFILE && fd != -ENFILE && fd != -ESRCH) ||
+    /* Is it this queue that may not be opened, or another's, or a mount that lets nobody else in?
+     */
+    if ((fd != -EACCES && fd != -EMFILE && fd != -ENFILE && fd != -ENOMEM && fd != -ESRCH) ||
         mqxi_sys_stat(AT_FDCWD, path, &file) < 0 || file.ino != s->segment.ino)
         return 0;
     s->fd = fd;
     return 1;
 }
 
-static void say_that_there_is_none(const char *name, uid_t owner)
+void mqxi_remote_say_none(const char *name, uid_t owner)
 {
     static atomic_flag said = ATOMIC_FLAG_INIT;
     char text[NAME_MAX + PATH_MAX + 300];
@@ -159,9 +175,9 @@ static void say_that_there_is_none(const char *name, uid_t owner)
     if (atomic_flag_test_and_set(&said))
         return;
     n = snprintf(text, sizeof(text),
-                 "mqx: queue /%s belongs to user %u: others use it through mqxfs, which root has "
+                 "mqx: queue %s%s belongs to user %u: others use it through mqxfs, which root has "
                  "not mounted for the queues in %s; run 'mqxfs MOUNTPOINT' as root\n",
-                 name, (unsigned)owner, mqxi_dir());
+                 strchr(name, '/') ? "" : "/", name, (unsigned)owner, mqxi_dir());
     MQXI_SYS(SYS_write, 2, text, n < (int)sizeof(text) ? n : (int)sizeof(text) - 1);
 }
 
@@ -186,32 +202,41 @@ static int lowest(int fd)
     return lower < fd ? lower : fd;
 }
 
-int mqxi_remote_open(const char *name, int oflag)
+int mqxi_remote_find(const char *name, int oflag, const struct mqxi_stat *segment)
 {
-    struct search s = {.name = name, .oflag = oflag, .only = secure_getenv("MQX_MOUNT"), .fd = -1};
-    struct mqxi_stat now;
+    struct search s = {.name = name,
+                       .oflag = oflag,
+                       .segment = *segment,
+                       .only = secure_getenv("MQX_MOUNT"),
+                       .fd = -1};
     struct statx sx;
-    int r = stat_segment(name, &s.segment);
 
-    if (r < 0)
-        return r == -ENOENT ? -ESTALE : r;
-    if (s.segment.uid == (uid_t)MQXI_SYS(SYS_geteuid))
-        return -EACCES; /* his own: somebody took his right to its file */
     if (s.only && (!*s.only || stat_quietly(AT_FDCWD, s.only, &sx) < 0))
         s.only = NULL;
     s.only_dev = s.only ? dev_of(&sx) : 0;
-    r = mqxi_mounts_each(try_mount, &s);
-    if (r <= 0) {
-        if (stat_segment(name, &now) < 0 || now.ino != s.segment.ino)
+    return mqxi_mounts_each(try_mount, &s) <= 0 ? -ENODEV : s.fd < 0 ? s.fd : lowest(s.fd);
+}
+
+int mqxi_remote_open(const char *name, int oflag)
+{
+    struct mqxi_stat segment, now;
+    int fd, r = stat_segment(name, &segment);
+
+    if (r < 0)
+        return r == -ENOENT ? -ESTALE : r;
+    if (segment.uid == (uid_t)MQXI_SYS(SYS_geteuid))
+        return -EACCES; /* his own: somebody took his right to its file */
+    fd = mqxi_remote_find(name, oflag, &segment);
+    if (fd == -ENODEV) {
+        if (stat_segment(name, &now) < 0 || now.ino != segment.ino)
             return -ESTALE;
-        say_that_there_is_none(name, s.segment.uid);
+        mqxi_remote_say_none(name, segment.uid);
         return -EACCES;
     }
-    s.fd = s.fd < 0 ? s.fd : lowest(s.fd);
-    r = s.fd < 0 ? s.fd : mqxi_handle_set_remote(s.fd, access_of(oflag));
-    if (r < 0 && s.fd >= 0)
-        mqxi_sys_close(s.fd);
-    return r < 0 ? r : s.fd;
+    r = fd < 0 ? fd : mqxi_handle_set_remote(fd, access_of(oflag));
+    if (r < 0 && fd >= 0)
+        mqxi_sys_close(fd);
+    return r < 0 ? r : fd;
 }
 
 /* --- descriptors that came otherwise ------------------------------------------------------------

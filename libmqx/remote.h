@@ -36,6 +36,19 @@ ssize_t mqxi_remote_take(int fd, char *buffer, size_t len, unsigned *prio,
                          const struct timespec *deadline, uint64_t *ticket);
 int mqxi_remote_accept(int fd, uint64_t ticket);
 
+/* msgsnd or msgrcv. */
+struct mqxi_remote_transfer {
+    int id;
+    bool sends, wait;
+    bool interrupted; /* by a signal: then it does not wait */
+    unsigned flags; /* MQXI_SYSV_... */
+    int64_t type;
+    void *text; /* received: behind its type, in a struct msgbuf; sent: read only */
+    size_t len;
+};
+/* -EIDRM: the queue is removed; -ENOTCONN: to be begun anew with another descriptor. */
+ssize_t mqxi_remote_transfer(int fd, const struct mqxi_remote_transfer *t);
+
 int mqxi_remote_state(int fd, struct mqxi_remote_state *out);
 int mqxi_remote_notify(int fd, const struct sigevent *notification);
 /* fd is about to be closed. */
@@ -43,8 +56,19 @@ void mqxi_remote_closing(int fd);
 
 /* --- between its files ------------------------------------------------------------------------ */
 
-/* A request to mqxfs: 0 or -errno. */
+struct mqxi_stat;
+/* Open the file of this name, of the queue with this segment, in a trustworthy mount; -ENODEV:
+ * there is none. */
+int mqxi_remote_find(const char *name, int oflag, const struct mqxi_stat *segment);
+/* Say so, once. */
+void mqxi_remote_say_none(const char *name, uid_t owner);
+/* As mqxi_remote_is, of a descriptor that may be the program's: nothing is noted. */
+uint64_t mqxi_remote_which(int fd);
+
+/* A request to mqxfs: 0 or -errno; -EIO: it ended. */
 int mqxi_remote_ask(int fd, unsigned long request, void *arg);
+/* The same; -ENOTCONN: it had ended before. */
+int mqxi_remote_try(int fd, unsigned long request, void *arg);
 struct mqxi_remote_caller mqxi_remote_self(void);
 
 /* A word of this process's bell (protocol.h). */

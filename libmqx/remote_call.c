@@ -123,7 +123,16 @@ struct call {
     uint64_t *ticket; /* or NULL: accept it at once */
     struct mqxi_alarm alarm;
     bool staged;
+    const struct mqxi_remote_transfer *sysv; /* or NULL */
 };
+
+static struct mqxi_remote_sysv sysv_of(const struct call *c)
+{
+    const struct mqxi_remote_transfer *t = c->sysv;
+
+    return t ? (struct mqxi_remote_sysv){t->type, t->id, t->flags | MQXI_SYSV_CALL}
+             : (struct mqxi_remote_sysv){0};
+}
 
 /* A large message goes in parts. */
 static int stage(struct call *c)
@@ -141,7 +150,7 @@ static int stage(struct call *c)
         n = c->len - at < MQXI_REMOTE_CHUNK ? c->len - at : MQXI_REMOTE_CHUNK;
         part->offset = (uint32_t)at;
         memcpy(part->data, c->msg + at, n);
-        r = mqxi_remote_ask(
+        r = mqxi_remote_try(
             c->fd, MQXI_TELL(MQXI_STAGE, offsetof(struct mqxi_remote_stage, data) + n), part);
     }
     MQXI_SYS(SYS_munmap, map, sizeof(*part));
@@ -152,8 +161,10 @@ static int stage(struct call *c)
 /* Does the caller want to wait?  Only the kernel knows: others may share the descriptor. */
 static int may_wait(const struct call *c)
 {
-    int flags = mqxi_sys_fcntl(c->fd, F_GETFL, 0);
+    int flags = c->sysv ? 0 : mqxi_sys_fcntl(c->fd, F_GETFL, 0);
 
+    if (c->sysv)
+        return c->sysv->wait ? 0 : -EAGAIN;
     return flags < 0 ? -EBADF : flags & O_NONBLOCK ? -EAGAIN : 0;
 }
 
@@ -169,10 +180,11 @@ static ssize_t attempt_send(struct call *c)
     out.deadline_sec = c->deadline ? c->deadline->tv_sec + !c->deadline->tv_sec : 0; /* 0: none */
     out.deadline_nsec = c->deadline ? (uint32_t)c->deadline->tv_nsec : 0;
     out.nonblock = may_wait(c) == -EAGAIN;
+    out.sysv = sysv_of(c);
     out.prio = c->prio;
     out.len = (uint32_t)c->len;
     memcpy(out.data, c->msg, n);
-    return mqxi_remote_ask(c->fd, MQXI_TELL(MQXI_SEND, offsetof(struct mqxi_remote_send, data) + n),
+    return mqxi_remote_try(c->fd, MQXI_TELL(MQXI_SEND, offsetof(struct mqxi_remote_send, data) + n),
                            &out);
 }
 
@@ -207,17 +219,24 @@ static ssize_t attempt_receive(struct call *c)
 {
     struct mqxi_remote_receive in = {0}; /* all of it is shown to mqxfs */
     size_t n;
+    long type;
     int r;
 
+    in.caller = mqxi_remote_self();
+    in.sysv = sysv_of(c);
     in.len = c->len < UINT32_MAX ? (uint32_t)c->len : UINT32_MAX;
-    r = mqxi_remote_ask(c->fd, MQXI_ASK(MQXI_RECEIVE, sizeof(in)), &in);
+    r = mqxi_remote_try(c->fd, MQXI_ASK(MQXI_RECEIVE, sizeof(in)), &in);
     if (r < 0)
         return r;
+    type = (long)in.sysv.type;
     if (in.len > c->len)
         return -EBADMSG;
     n = in.len < sizeof(in.data) ? in.len : sizeof(in.data);
-    memcpy(c->buffer, in.data, n);
+    if (n > 0)
+        memcpy(c->buffer, in.data, n);
     r = fetch(c, in.ticket, n, in.len);
+    if (r == 0 && c->sysv)
+        memcpy(c->buffer - sizeof(type), &type, sizeof(type));
     /* Until here it goes back when we die. */
     if (r == 0 && c->ticket)
         *c->ticket = in.ticket;
@@ -233,7 +252,11 @@ static ssize_t attempt_receive(struct call *c)
 
 static struct mqxi_remote_wait request_of(const struct call *c, const struct mqxi_bell_word *w)
 {
-    return (struct mqxi_remote_wait){w->bell, w->index, c->direction};
+    return (struct mqxi_remote_wait){.bell = w->bell,
+                                     .word = w->index,
+                                     .direction = c->direction,
+                                     .sysv = sysv_of(c),
+                                     .len = c->len < UINT32_MAX ? (uint32_t)c->len : UINT32_MAX};
 }
 
 /* Have the bell rung: 0, and *w; -errno, and w->word is NULL. */
@@ -260,7 +283,7 @@ static int announce(struct call *c, struct mqxi_bell_word *w, uint32_t *seen)
 static void withdraw(void *arg)
 {
     const struct call *c = arg;
-    struct mqxi_remote_wait request = {.direction = c->direction};
+    struct mqxi_remote_wait request = {.direction = c->direction, .sysv = sysv_of(c)};
 
     mqxi_remote_ask(c->fd, MQXI_TELL(MQXI_UNWAIT, sizeof(request)), &request);
 }
@@ -271,7 +294,10 @@ static int sleep_on(struct call *c, const struct mqxi_bell_word *w, uint32_t see
     int r;
 
     pthread_cleanup_push(withdraw, c);
-    if (w->word)
+    if (c->sysv)
+        r = mqxi_event_sleep_once(w->word ? w->word : &nothing, w->word ? seen : 0,
+                                  w->word ? AGAIN_NS : UNHEARD_NS);
+    else if (w->word)
         r = mqxi_event_sleep(w->word, seen, c->deadline, AGAIN_NS, true);
     else
         r = mqxi_event_sleep(&nothing, 0, c->deadline, UNHEARD_NS, true);
@@ -290,8 +316,14 @@ static ssize_t attempt(struct call *c, struct mqxi_bell_word *w, uint32_t *seen,
     if (w)
         announce(c, w, seen);
     r = c->attempt(c);
-    *interrupted = mqxi_signals_release(mask, true) || rang;
+    *interrupted = mqxi_signals_release(mask, c->alarm.restarts) || rang;
     return r;
+}
+
+/* Which queue's descriptor it is: one for System V queues may be the program's by now. */
+static uint64_t queue_of(const struct call *c)
+{
+    return c->sysv ? mqxi_remote_which(c->fd) : mqxi_remote_is(c->fd);
 }
 
 static ssize_t call(struct call *c)
@@ -301,16 +333,17 @@ static ssize_t call(struct call *c)
     bool interrupted;
     ssize_t r;
 
-    c->queue = mqxi_remote_is(c->fd);
+    c->queue = queue_of(c);
     if (c->queue == 0)
         return -EBADF;
     r = attempt(c, NULL, NULL, &interrupted);
     if (r != -EAGAIN)
         return r;
+    interrupted = interrupted || (c->sysv && c->sysv->interrupted);
     for (r = may_wait(c); r == 0; r = interrupted ? -EINTR : sleep_on(c, &w, seen)) {
         if (interrupted)
             continue;
-        if (mqxi_remote_is(c->fd) != c->queue)
+        if (queue_of(c) != c->queue)
             return -EBADF;
         r = attempt(c, &w, &seen, &interrupted);
         if (r != -EAGAIN)
@@ -327,6 +360,11 @@ static ssize_t call(struct call *c)
     return r;
 }
 
+static ssize_t posix_result(ssize_t r)
+{
+    return r == -ENOTCONN ? -EIO : r;
+}
+
 int mqxi_remote_send(int fd, const char *msg, size_t len, unsigned prio,
                      const struct timespec *deadline)
 {
@@ -339,7 +377,7 @@ int mqxi_remote_send(int fd, const char *msg, size_t len, unsigned prio,
                      .len = len,
                      .prio = prio};
 
-    return len > UINT32_MAX ? -EMSGSIZE : (int)call(&c);
+    return len > UINT32_MAX ? -EMSGSIZE : (int)posix_result(call(&c));
 }
 
 ssize_t mqxi_remote_take(int fd, char *buffer, size_t len, unsigned *prio,
@@ -355,11 +393,25 @@ ssize_t mqxi_remote_take(int fd, char *buffer, size_t len, unsigned *prio,
                      .prio_out = prio,
                      .ticket = ticket};
 
-    return call(&c);
+    return posix_result(call(&c));
 }
 
 ssize_t mqxi_remote_receive(int fd, char *buffer, size_t len, unsigned *prio,
                             const struct timespec *deadline)
 {
     return mqxi_remote_take(fd, buffer, len, prio, deadline, NULL);
+}
+
+ssize_t mqxi_remote_transfer(int fd, const struct mqxi_remote_transfer *t)
+{
+    struct call c = {.attempt = t->sends ? attempt_send : attempt_receive,
+                     .fd = fd,
+                     .direction = t->sends ? MQXI_FOR_ROOM : MQXI_FOR_MESSAGE,
+                     .msg = t->text,
+                     .buffer = t->text,
+                     .len = t->len,
+                     .sysv = t};
+    ssize_t r = t->sends && t->len > UINT32_MAX ? -EINVAL : call(&c);
+
+    return r == -EBADF ? -ENOTCONN : r;
 }

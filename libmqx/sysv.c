@@ -18,6 +18,7 @@
 #include "msqids.h"
 #include "msqs.h"
 #include "posix.h"
+#include "remote_sysv.h"
 #include "stored.h"
 #include "sys.h"
 #include "thread.h"
@@ -89,10 +90,11 @@ static int create(key_t key, int flags)
 static int check_found(const struct mqxi_queue *q, int flags)
 {
     unsigned wanted = ((unsigned)flags >> 6 | (unsigned)flags >> 3 | (unsigned)flags) & 7;
+    struct mqxi_asker self = mqxi_msqs_self();
 
     if (flags & IPC_CREAT && flags & IPC_EXCL)
         return -EEXIST;
-    if (wanted & ~mqxi_msqs_mode(q))
+    if (mqxi_msq_rights(q, &self, wanted) != wanted)
         return -EACCES;
     return q->id;
 }
@@ -111,11 +113,14 @@ static int find(key_t key, int flags)
         r = mqxi_msqid_attach_key(key, &q);
         r = r < 0 ? r : mqxi_msqs_add(q);
     }
-    if (r == 0)
+    if (r == 0) {
         r = check_found(q, flags);
-    else if (r == -EACCES && flags & IPC_CREAT && flags & IPC_EXCL)
-        r = -EEXIST;
+        mqxi_op_leave(token);
+        return r;
+    }
     mqxi_op_leave(token);
+    if (r == -EACCES) /* another user's */
+        r = flags & IPC_CREAT && flags & IPC_EXCL ? -EEXIST : mqxi_remote_msgget(key, id, flags);
     return r;
 }
 
@@ -316,6 +321,9 @@ int mqx_msgsnd(int id, const void *message, size_t len, int flags)
             r = mqxi_block_stored(&t.call, flags & IPC_NOWAIT, t.slot, t.key);
     }
     mqxi_op_leave(t.call.token);
+    if (__builtin_expect(r == -EACCES && !t.call.q, 0))
+        r = mqxi_remote_msgsnd(id, (const uint8_t *)message + sizeof(type), len, type,
+                               !(flags & IPC_NOWAIT));
     mqxi_queue_settle();
     mqxi_cancellable_end(cancel);
     return (int)mqxi_result(r);
@@ -365,6 +373,18 @@ static ssize_t copy(struct mqxi_queue *q, uint8_t *buffer, size_t room, long n, 
     return (ssize_t)got.len;
 }
 
+/* Another user's queue, which this process does not map. */
+static __attribute__((noinline)) ssize_t receive_others(int id, void *message, size_t room,
+                                                        long type, int flags)
+{
+    return mqxi_remote_msgrcv(id, message, room, type,
+                              (flags & MSG_EXCEPT ? MQXI_SYSV_EXCEPT : 0) |
+                                  (flags & MSG_NOERROR ? MQXI_SYSV_CUT : 0) |
+                                  (flags & MSG_COPY ? MQXI_SYSV_COPY : 0) |
+                                  (mqxi_nowhere(message) ? MQXI_SYSV_NOWHERE : 0),
+                              !(flags & IPC_NOWAIT));
+}
+
 ssize_t mqx_msgrcv(int id, void *message, size_t room, long type, int flags)
 {
     struct transfer t;
@@ -391,6 +411,8 @@ ssize_t mqx_msgrcv(int id, void *message, size_t room, long type, int flags)
         }
     }
     mqxi_op_leave(t.call.token);
+    if (__builtin_expect(r == -EACCES && !t.call.q, 0))
+        r = receive_others(id, message, room, type, flags);
     mqxi_queue_settle();
     mqxi_cancellable_end(cancel);
     return mqxi_result(r == -EAGAIN ? -ENOMSG : r);
@@ -410,7 +432,9 @@ int mqx_msg_fd(int id)
     if (r == 0)
         r = hold(&q, &token);
     mqxi_op_leave(token);
-    if (r < 0)
+    if (r == -EACCES && !q)
+        r = fd = mqxi_remote_msg_fd(id);
+    if (r < 0 || fd >= 0)
         return (int)mqxi_result(r);
     fd = mqxi_open_descriptor(q, O_RDWR);
     if (fd >= 0) {

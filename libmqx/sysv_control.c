@@ -1,23 +1,20 @@
 /*
- * msgctl: what the kernel tells of its queues, and who may change one.
+ * msgctl, as the kernel does it: what it tells of a queue and of all, and how one is changed.
  */
 #include <string.h>
 #include <sys/msg.h>
 #include <time.h>
 
-#include "bell.h"
 #include "block.h"
-#include "capable.h"
 #include "conf.h"
-#include "durable.h"
 #include "held.h"
 #include "kernel_limits.h"
 #include "msqids.h"
 #include "msqs.h"
 #include "posix.h"
+#include "remote_sysv.h"
 #include "sys.h"
 #include "thread.h"
-#include "wait.h"
 
 #ifndef MSG_STAT_ANY
 #define MSG_STAT_ANY 13
@@ -33,110 +30,96 @@
 /* --- one queue ----------------------------------------------------------------------------------
  */
 
-static time_t seconds(uint64_t ns)
+static void show(const struct mqxi_msq_state *is, struct msqid_ds *out)
 {
-    return (time_t)(ns / 1000000000u);
-}
-
-static void describe(const struct mqxi_queue *q, struct msqid_ds *out)
-{
-    const struct mqxi_header *h = q->header;
-    uint64_t held = atomic_load(&h->held);
-
     memset(out, 0, sizeof(*out));
-    out->msg_perm.__key = h->key;
-    out->msg_perm.uid = atomic_load(&h->uid);
-    out->msg_perm.gid = atomic_load(&h->gid);
-    out->msg_perm.cuid = h->cuid;
-    out->msg_perm.cgid = h->cgid;
-    out->msg_perm.mode = (__typeof__(out->msg_perm.mode))atomic_load(&h->mode);
-    out->msg_perm.__seq = (__typeof__(out->msg_perm.__seq))(q->id >> MQXI_MSQID_BITS);
-    out->msg_stime = seconds(atomic_load(&h->last_send_ns));
-    out->msg_rtime = seconds(atomic_load(&h->last_recv_ns));
-    out->msg_ctime = seconds(atomic_load(&h->changed_ns));
-    out->__msg_cbytes = held & MQXI_HELD_BYTES;
-    out->msg_qnum = mqxi_held_count(held);
-    out->msg_qbytes = atomic_load(&h->qbytes);
-    out->msg_lspid = (pid_t)atomic_load(&h->last_send_pid);
-    out->msg_lrpid = (pid_t)atomic_load(&h->last_recv_pid);
+    out->msg_perm.__key = is->key;
+    out->msg_perm.uid = is->uid;
+    out->msg_perm.gid = is->gid;
+    out->msg_perm.cuid = is->cuid;
+    out->msg_perm.cgid = is->cgid;
+    out->msg_perm.mode = (__typeof__(out->msg_perm.mode))is->mode;
+    out->msg_perm.__seq = (__typeof__(out->msg_perm.__seq))(is->id >> MQXI_MSQID_BITS);
+    out->msg_stime = (time_t)is->sent;
+    out->msg_rtime = (time_t)is->received;
+    out->msg_ctime = (time_t)is->changed;
+    out->__msg_cbytes = is->bytes;
+    out->msg_qnum = is->messages;
+    out->msg_qbytes = is->qbytes;
+    out->msg_lspid = (pid_t)is->send_pid;
+    out->msg_lrpid = (pid_t)is->receive_pid;
 }
 
-static int stat_queue(struct mqxi_queue *q, int command, struct msqid_ds *out)
+static struct mqxi_msq_state wish(const struct msqid_ds *to)
 {
-    if (command != MSG_STAT_ANY && !(mqxi_msqs_mode(q) & MQXI_MAY_READ))
+    return (struct mqxi_msq_state){.uid = to->msg_perm.uid,
+                                   .gid = to->msg_perm.gid,
+                                   .mode = to->msg_perm.mode,
+                                   .qbytes = to->msg_qbytes};
+}
+
+static int stat_queue(struct mqxi_queue *q, int command, struct mqxi_msq_state *out)
+{
+    struct mqxi_asker self = mqxi_msqs_self();
+
+    if (command != MSG_STAT_ANY && !mqxi_msq_rights(q, &self, MQXI_MAY_READ))
         return -EACCES;
     if (mqxi_held_removed(q))
         return -EIDRM;
-    if (mqxi_nowhere(out))
-        return -EFAULT;
-    describe(q, out);
-    return command == IPC_STAT ? 0 : q->id;
-}
-
-/* Its owner, its creator, or who may administer the system. */
-static bool owns(const struct mqxi_queue *q)
-{
-    uint32_t euid = (uint32_t)MQXI_SYS(SYS_geteuid);
-
-    return euid == atomic_load(&q->header->uid) || euid == q->header->cuid ||
-           mqxi_capable(CAP_SYS_ADMIN);
-}
-
-static int set_queue(struct mqxi_queue *q, const struct msqid_ds *to)
-{
-    struct mqxi_header *h = q->header;
-    struct mqxi_limits_sysv limits;
-    struct mqxi_policy policy;
-    struct timespec now;
-    int r = owns(q) ? mqxi_conf_sysv(h->key, &policy) : -EPERM;
-
-    if (r < 0)
-        return r;
-    mqxi_limits_sysv(mqxi_limits_kernel(policy.kernel_limits), &limits);
-    if (to->msg_qbytes > limits.msgmnb && !mqxi_capable(CAP_SYS_RESOURCE))
-        return -EPERM;
-    if (to->msg_perm.uid == (uid_t)-1 || to->msg_perm.gid == (gid_t)-1)
-        return -EINVAL;
-    atomic_store(&h->uid, to->msg_perm.uid);
-    atomic_store(&h->gid, to->msg_perm.gid);
-    atomic_store(&h->mode, (atomic_load(&h->mode) & ~0777u) | (to->msg_perm.mode & 0777u));
-    atomic_store(&h->qbytes, to->msg_qbytes);
-    clock_gettime(CLOCK_REALTIME, &now);
-    /* Last: by this the others know that their rights are to be asked for anew (msqs.c). */
-    atomic_store(&h->changed_ns, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
-    /* Who waits may have no right to any more, or room. */
-    mqxi_event_signal(&h->recv_event, true);
-    mqxi_event_signal(&h->send_event, true);
-    if (atomic_load(&h->put_tells) & MQXI_TELLS_POLLERS)
-        mqxi_bell_sync(q);
-    if (atomic_load(&h->durable) != MQXI_DURABLE_OFF)
-        mqxi_durable_rescan(q->uid); /* mqxd keeps all that, too */
+    mqxi_msq_describe(q, out);
     return 0;
 }
 
 static int remove_queue(struct mqxi_queue *q)
 {
-    int r = owns(q) ? mqxi_msqid_remove(q) : -EPERM;
+    struct mqxi_asker self = mqxi_msqs_self();
+    int r = mqxi_msq_owns(q, &self) ? mqxi_msqid_remove(q) : -EPERM;
 
     if (r == 0)
         mqxi_msqs_drop(q);
     return r;
 }
 
+static int on_own(struct mqxi_queue *q, int command, struct mqxi_msq_state *state)
+{
+    struct mqxi_asker self = mqxi_msqs_self();
+
+    return command == IPC_SET    ? mqxi_msq_set(q, state, &self)
+           : command == IPC_RMID ? remove_queue(q)
+                                 : stat_queue(q, command, state);
+}
+
+static int on_others(int id, int command, struct mqxi_msq_state *state)
+{
+    bool changes = command == IPC_SET || command == IPC_RMID;
+    int r = mqxi_remote_msgctl(id,
+                               command == IPC_SET        ? MQXI_IPC_SET
+                               : command == IPC_RMID     ? MQXI_IPC_RMID
+                               : command == MSG_STAT_ANY ? MQXI_STAT_ANY
+                                                         : MQXI_IPC_STAT,
+                               state);
+
+    return changes && r == -EACCES ? -EPERM : r; /* without a mount */
+}
+
 static int on_queue(int id, int command, struct msqid_ds *buffer)
 {
+    struct mqxi_msq_state state = command == IPC_SET ? wish(buffer) : (struct mqxi_msq_state){0};
     struct mqxi_queue *q;
     unsigned token;
     int r = mqxi_msqs_enter(id, &q, &token);
 
-    if (r == -EACCES && (command == IPC_SET || command == IPC_RMID))
-        r = -EPERM; /* another user's */
     if (r == 0)
-        r = command == IPC_SET    ? set_queue(q, buffer)
-            : command == IPC_RMID ? remove_queue(q)
-                                  : stat_queue(q, command, buffer);
+        r = on_own(q, command, &state);
     mqxi_op_leave(token);
-    return r;
+    if (r == -EACCES && !q)
+        r = on_others(id, command, &state);
+    if (r < 0 || command == IPC_SET || command == IPC_RMID)
+        return r;
+    if (mqxi_nowhere(buffer))
+        return -EFAULT;
+    show(&state, buffer);
+    return command == IPC_STAT ? 0 : id;
 }
 
 /* --- all of them --------------------------------------------------------------------------------
@@ -153,20 +136,25 @@ static int count(uint32_t index, void *arg)
     struct census *c = arg;
     struct mqxi_header h;
     struct mqxi_stat st;
+    struct mqxi_msq_state is = {0};
     char path[PATH_MAX];
-    int id;
+    int id, r;
 
     if (index > c->highest)
         c->highest = index;
     if (!c->contents || mqxi_msqid_at(index, &id) < 0)
         return 0;
     c->queues++;
-    if (mqxi_msqid_path(id, path) == 0 && mqxi_segment_peek_sysv(path, &h, &st) == 0) {
-        uint64_t held = atomic_load(&h.held);
-
-        c->messages += mqxi_held_count(held);
-        c->bytes += held & MQXI_HELD_BYTES;
-    }
+    r = mqxi_msqid_path(id, path);
+    if (r == 0)
+        r = mqxi_segment_peek_sysv(path, &h, &st);
+    if (r == 0)
+        is = (struct mqxi_msq_state){.messages = mqxi_held_count(atomic_load(&h.held)),
+                                     .bytes = atomic_load(&h.held) & MQXI_HELD_BYTES};
+    else if (r == -EACCES)
+        mqxi_remote_msgctl(id, MQXI_COUNT, &is);
+    c->messages += is.messages;
+    c->bytes += is.bytes;
     return 0;
 }
 

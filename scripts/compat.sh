@@ -51,12 +51,12 @@ rows() { # posix or sysv, group: "case<TAB>sentence<TAB>kernel<TAB>mqx" for each
         "$scratch/mqx" "$scratch/kernel"
 }
 
-# Those to be compared, as "posix GROUP" and "sysv GROUP".  No System V queue of another user's can
-# be had through the mount.
+# Those to be compared, as "posix GROUP" and "sysv GROUP".
 groups() {
-    sed -n 's/^ *X(\([a-z_]*\)).*/posix \1/p' compat-tests/posix/compat.h |
-        if [ ${#mounted[@]} -gt 0 ]; then cat; else grep -v ' users'; fi
-    sed -n 's/^ *X(\([a-z_]*\)).*/sysv \1/p' compat-tests/sysv/sysv.h | grep -v ' users_shared$'
+    {
+        sed -n 's/^ *X(\([a-z_]*\)).*/posix \1/p' compat-tests/posix/compat.h
+        sed -n 's/^ *X(\([a-z_]*\)).*/sysv \1/p' compat-tests/sysv/sysv.h
+    } | if [ ${#mounted[@]} -gt 0 ]; then cat; else grep -vE 'posix users|users_shared$'; fi
 }
 
 # Every row is shown as it is ready.

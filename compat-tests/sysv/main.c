@@ -17,7 +17,7 @@ key_t key(int i)
 
 int get(key_t k, int flags)
 {
-    int q = (int)ok(msgget(k, flags));
+    int q = (int)ok(with_others() ? others_get(k, flags) : msgget(k, flags));
 
     assert_in_range(queue_count, 0, QUEUES - 1);
     queues[queue_count++] = q;
@@ -220,9 +220,10 @@ static bool choose_queues(void)
     return kernels != -1 && !wrong;
 }
 
-/* Arguments: names of groups. */
+/* Arguments: --others, names of groups. */
 int main(int argc, char **argv)
 {
+    bool others = argc > 1 && strcmp(argv[1], "--others") == 0;
     int failed = 0;
 
     if (argc == 3 && strcmp(argv[1], "--send-to") == 0)
@@ -230,6 +231,9 @@ int main(int argc, char **argv)
     if (!choose_queues())
         return 1;
     begin_cases();
+    if (others && !others_begin())
+        return 1;
+    argv += others;
     first_key = (key_t)(0x6d000000 | (getpid() & 0x3fffff) * KEYS);
 #define GROUP(name) failed += wanted(#name, argv + 1) ? group_##name() : 0;
     GROUPS(GROUP)

@@ -114,6 +114,12 @@ void become(uid_t user);
     } while (0)
 #define must_fail(call, error) must((call) == -1 && errno == (error))
 
+/* Begin --others (others.c): from now on get() and create() are of another user's queues.  False:
+ * that cannot be, and why was said. */
+bool others_begin(void);
+bool with_others(void);
+int others_get(key_t key, int flags);
+
 /* What a program does that is executed with --send-to ID: fork.c. */
 int send_to(const char *id);
 

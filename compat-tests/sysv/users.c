@@ -89,23 +89,6 @@ static void strangers_not(void **state)
     check(0660, STRANGER, false, false);
 }
 
-static void others(void **state)
-{
-    (void)state;
-    check(0606, STRANGER, true, true);
-    check(0604, STRANGER, true, false);
-    check(0602, STRANGER, false, true);
-}
-
-static void group(void **state)
-{
-    (void)state;
-    check(0660, MEMBER, true, true);
-    check(0640, MEMBER, true, false);
-    check(0620, MEMBER, false, true);
-    check(0606, MEMBER, false, false);
-}
-
 /* --- the calls that need the owner
  * ----------------------------------------------------------------------- */
 
@@ -164,16 +147,6 @@ static void asks_for_nothing(void **state)
 /* --- a queue that is given away
  * ----------------------------------------------------------------------------- */
 
-static int new_owner(void *arg)
-{
-    int q = *(int *)arg;
-
-    become(OTHER);
-    must(send_text(q, 1, "text", IPC_NOWAIT) == 0);
-    must(msgctl(q, IPC_RMID, NULL) == 0);
-    return 0;
-}
-
 static int creator(void *arg)
 {
     int q = *(int *)arg;
@@ -192,16 +165,6 @@ static int given_away(void)
     ds.msg_perm.uid = OTHER;
     ok(msgctl(q, IPC_SET, &ds));
     return q;
-}
-
-static void owner_uses_and_removes(void **state)
-{
-    int q;
-
-    (void)state;
-    q = given_away();
-    assert_int_equal(in_child(new_owner, &q), 0);
-    fails(msgget(key(0), 0), ENOENT);
 }
 
 static void creator_uses_and_removes(void **state)
@@ -350,17 +313,4 @@ int group_users(void)
     };
 
     return RUN("users", tests);
-}
-
-/* Those in which one user sends and receives on another's. */
-int group_users_shared(void)
-{
-    const struct CMUnitTest tests[] = {
-        SAYS("sysvipc(7): 0004 read by others, 0002 write by others", others),
-        SAYS("sysvipc(7): 0040 read by group, 0020 write by group", group),
-        SAYS("msgctl(2): the owner that IPC_SET names may use and remove the queue",
-             owner_uses_and_removes),
-    };
-
-    return RUN("users who share a queue", tests);
 }
