@@ -1,6 +1,9 @@
 /* msgget: what it makes, and what is in a new queue. */
 #include "sysv.h"
 
+#include <fcntl.h>
+#include <sched.h>
+
 static void private_is_new(void **state)
 {
     (void)state;
@@ -229,6 +232,47 @@ static void found_as_it_was(void **state)
     assert_int_equal(status(q).msg_qnum, 1);
 }
 
+/* In an IPC namespace, which has a sysctl and queues of its own; mqx's queues are where they were.
+ * MQX_LIMITS means nothing to the kernel.  77: there cannot be one here. */
+static int one_too_many(void *unused)
+{
+    int fd = unshare(CLONE_NEWIPC) == 0 ? open("/proc/sys/kernel/msgmni", O_WRONLY) : -1, q;
+    struct msginfo info;
+
+    (void)unused;
+    if (fd == -1 || setenv("MQX_LIMITS", "kernel", 1) != 0)
+        return 77;
+    must(msgctl(0, MSG_INFO, (struct msqid_ds *)&info) != -1);
+    if (dprintf(fd, "%d", info.msgpool + 2) < 0)
+        return 77;
+    must(limits().msgmni == info.msgpool + 2);
+    q = msgget(IPC_PRIVATE, 0600);
+    must(q >= 0 && msgget(key(0), IPC_CREAT | 0600) >= 0);
+    must_fail(msgget(IPC_PRIVATE, 0600), ENOSPC);
+    must_fail(msgget(key(1), IPC_CREAT | 0600), ENOSPC);
+    must_fail(msgget(key(1), 0600), ENOENT);
+    must_fail(msgget(key(0), IPC_CREAT | IPC_EXCL | 0600), EEXIST);
+    must(msgget(key(0), IPC_CREAT | 0600) >= 0);
+    must(msgctl(q, IPC_RMID, NULL) == 0);
+    must(msgget(key(1), IPC_CREAT | 0600) >= 0);
+    must_fail(msgget(IPC_PRIVATE, 0600), ENOSPC);
+    must(msgctl(msgget(key(0), 0), IPC_RMID, NULL) == 0);
+    must(msgctl(msgget(key(1), 0), IPC_RMID, NULL) == 0);
+    return 0;
+}
+
+static void no_more_queues(void **state)
+{
+    int r = geteuid() == 0 ? in_child(one_too_many, NULL) : 77;
+
+    (void)state;
+    if (r == 77) {
+        print_message("skip: an IPC namespace with a msgmni of its own needs root\n");
+        skip();
+    }
+    assert_int_equal(r, 0);
+}
+
 int group_get(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +303,7 @@ int group_get(void)
         SAYS("msgget(2): msg_qbytes is set to the system limit MSGMNB", default_room),
         SAYS("msgctl(2): msg_perm.__key is the key supplied to msgget", has_its_key),
         SAYS("msgget(2): what exists is not initialized again", found_as_it_was),
+        SAYS("msgget(2): ENOSPC the system limit for the number of queues, MSGMNI", no_more_queues),
     };
 
     return RUN("msgget", tests);
