@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <mqueue.h>
 #include <sched.h>
@@ -335,6 +336,18 @@ static inline pid_t storm_fork(void)
             _exit(3);
     }
     return child;
+}
+
+/* In a child of root's: one of two users. */
+static inline void storm_become_another_user(unsigned index)
+{
+    const uid_t uid = 65533 - index % 2;
+
+    if (setgroups(0, NULL) < 0 || setgid(uid) < 0 || setuid(uid) < 0)
+        storm_die("setuid");
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* which a new user id has cleared */
+    if (getppid() == 1)
+        _exit(3);
 }
 
 /* For the report of a hang: a process's state letter and where it sleeps in the kernel. */

@@ -4,6 +4,7 @@
  * random ones are killed, and others stopped, at random moments.  Whoever is left
  * goes on; afterwards every message that was sent was received exactly once, in
  * the order of its type, and the queues take as much as before.
+ * With --users most workers are none of the queues' owner.
  *
  * The log is exact although its writers are killed: sysv/books.c says how.
  */
@@ -15,6 +16,7 @@ struct shared *shared;
 struct place place[WORKERS];
 int queues[QUEUES];
 uint32_t round_number;
+uint64_t users;
 struct found found;
 
 static uint64_t seed, kills = 200, stops = 20, chance;
@@ -314,18 +316,32 @@ static void judge(uint64_t disorder)
 /* --- rounds
  * ------------------------------------------------------------------------------------------- */
 
-static void create_queues(void)
+static _Noreturn void create(void)
 {
     for (unsigned q = 0; q < QUEUES; q++) {
         struct msqid_ds ds;
 
-        queues[q] = msgget(IPC_PRIVATE, 0600);
-        if (queues[q] == -1 || msgctl(queues[q], IPC_STAT, &ds) != 0)
+        shared->queues[q] = msgget(IPC_PRIVATE, users ? 0666 : 0600);
+        if (shared->queues[q] == -1 || msgctl(shared->queues[q], IPC_STAT, &ds) != 0)
             storm_die("msgget");
         ds.msg_qbytes = ROOM;
-        if (msgctl(queues[q], IPC_SET, &ds) != 0)
+        if (msgctl(shared->queues[q], IPC_SET, &ds) != 0)
             storm_die("IPC_SET");
     }
+    _exit(0);
+}
+
+/* By a child: of mqx's queues, workers must not have mapped what their user may not. */
+static void create_queues(void)
+{
+    pid_t pid = storm_fork();
+    int status;
+
+    if (pid == 0)
+        create();
+    if (waitpid(pid, &status, 0) != pid || status != 0)
+        storm_die("creating the queues");
+    memcpy(queues, shared->queues, sizeof queues);
 }
 
 static void storm(uint64_t kill_count, uint64_t stop_count)
@@ -386,6 +402,7 @@ int main(int argc, char **argv)
         {"stops", &stops, false, "processes to stop in all (20)"},
         {"seed", &seed, false, "for the random choices (from the clock)"},
         {"msgsize", &msgsize, false, "of the largest messages, bytes (200)"},
+        {"users", &users, true, "workers are users other than the queues' owner: needs root"},
         {NULL, NULL, false, NULL}};
     uint64_t rounds, i;
 

@@ -3,8 +3,6 @@
  * Mixed, they also wait for readiness, are cancelled, and ask to be notified.
  * As other users, most are none of the queues' owner.
  */
-#include <grp.h>
-
 #include "../storm_mix.h"
 #include "kill.h"
 
@@ -136,18 +134,6 @@ static void turn(struct self *me, const struct place *p)
         storm_nap(200000);
 }
 
-/* But for who is never killed and uses queue 0: so that one is used in both ways. */
-static void become_another_user(unsigned index)
-{
-    const uid_t uid = 65533 - index % 2;
-
-    if (setgroups(0, NULL) < 0 || setgid(uid) < 0 || setuid(uid) < 0)
-        storm_die("setuid");
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* which a new user id has cleared */
-    if (getppid() == 1)
-        _exit(3);
-}
-
 _Noreturn void work(unsigned index, uint64_t luck)
 {
     const struct place *p = &place[index];
@@ -155,8 +141,9 @@ _Noreturn void work(unsigned index, uint64_t luck)
 
     memset(me.log->buffer, 0, sizeof me.log->buffer);
     mix_cancels = !kernel;
+    /* But for who is never killed and uses queue 0: so that one is used in both ways. */
     if (users && (!p->immortal || p->queue == 1))
-        become_another_user(index);
+        storm_become_another_user(index);
     take_descriptors(&me, !users && (p->immortal || storm_below(&me.chance, 2)));
     if (!p->immortal) { /* the immortal always wait without a limit */
         me.timed = storm_below(&me.chance, 3) == 0;

@@ -39,6 +39,7 @@ struct log {
 struct shared {
     _Atomic uint32_t stop_senders, stop_receivers;
     _Atomic uint64_t damaged;
+    int queues[QUEUES];
     struct log log[SOURCES];
     uint8_t maybe[SOURCES][CAPACITY]; /* of the harness: MAYBE_... */
 };
@@ -58,7 +59,7 @@ struct found {
     bool hung;
 };
 
-extern uint64_t msgsize;
+extern uint64_t msgsize, users;
 extern struct shared *shared;
 extern struct place place[WORKERS];
 extern int queues[QUEUES];
