@@ -121,12 +121,12 @@ static int stage(struct remote *r, fuse_req_t request, const struct mqxi_remote_
 static void sent(struct remote *r, fuse_req_t request, const struct mqxi_remote_send *in,
                  uint32_t slot, uint64_t key)
 {
-    struct parked p = {.attached = r->attached,
-                       .request = request,
-                       .control = true,
-                       .stored.nonblock = in->nonblock,
-                       .deadline = {in->deadline_sec > 0 ? in->deadline_sec : 0,
-                                    in->deadline_nsec % 1000000000}};
+    struct parked p = {
+        .attached = r->attached,
+        .request = request,
+        .control = true,
+        .stored.nonblock = in->nonblock,
+        .deadline = {in->deadline_sec > 0 ? in->deadline_sec : 0, in->deadline_nsec % 1000000000}};
 
     parked_due(r->attached, FOR_MESSAGE);
     if (mqxi_stored_wanted(r->attached->queue))

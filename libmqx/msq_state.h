@@ -23,8 +23,7 @@ struct mqxi_asker {
 #define MQXI_MAY_READ  4u
 #define MQXI_MAY_WRITE 2u
 /* Of the wanted bits, read 4, write 2, execute 1, those that he has. */
-unsigned mqxi_msq_rights(const struct mqxi_queue *q, const struct mqxi_asker *who,
-                         unsigned wanted);
+unsigned mqxi_msq_rights(const struct mqxi_queue *q, const struct mqxi_asker *who, unsigned wanted);
 /* Its owner, its creator, or who may administer the system? */
 bool mqxi_msq_owns(const struct mqxi_queue *q, const struct mqxi_asker *who);
 

@@ -41,7 +41,7 @@ struct mqxi_remote_transfer {
     int id;
     bool sends, wait;
     bool interrupted; /* by a signal: then it does not wait */
-    unsigned flags; /* MQXI_SYSV_... */
+    unsigned flags;   /* MQXI_SYSV_... */
     int64_t type;
     void *text; /* received: behind its type, in a struct msgbuf; sent: read only */
     size_t len;
