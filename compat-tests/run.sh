@@ -264,7 +264,7 @@ run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 sysv-storm sysv_storm --kills 300 --stops 60
     users_storm sysv --kills 150 --stops 30
     storm 300 step-storm step_storm --stride 300
-    cut_storm cut-storm --cuts 300
+    cut_storm cut-storm --cuts 200
     cut_storm cut-storm-fresh --cuts 100 --fresh
     storm 300 scribble-storm scribble_storm --seconds 2
     try shell linear-check 120 "$BUILD/test/linear_check_test"

@@ -315,6 +315,23 @@ static void fs_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse
     fuse_reply_err(req, when ? EIO : 0);
 }
 
+/* Room in advance, as far as there is any. */
+static void fs_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t at, off_t len,
+                         struct fuse_file_info *fi)
+{
+    int file = file_of(id), when = file < 0 || mode ? 0 : power_begin_change(), r = 0;
+    uint64_t size = (uint64_t)(at + len);
+
+    (void)fi;
+    if (file < 0 || mode)
+        r = file < 0 ? -EIO : -EOPNOTSUPP;
+    else if (when >= 0 && size > disk_file[file].now.size)
+        r = power_has_room(file, size) ? disk_resize(file, size) : -ENOSPC;
+    if (when > 0)
+        power_cut();
+    fuse_reply_err(req, when ? EIO : -r);
+}
+
 static void fs_statfs(fuse_req_t req, fuse_ino_t id)
 {
     uint64_t space = power_space(), used = disk_used();
@@ -340,6 +357,7 @@ static const struct fuse_lowlevel_ops ops = {.lookup = fs_lookup,
                                              .write = fs_write,
                                              .fsync = fs_fsync,
                                              .fsyncdir = fs_fsyncdir,
+                                             .fallocate = fs_fallocate,
                                              .statfs = fs_statfs};
 
 int main(int argc, char **argv)

@@ -7,6 +7,7 @@
  * - what is stored and was not received is there;
  * - what was received, and the removal stored, does not come back; before that it
  *   may, but only in another life;
+ * - a message whose send failed is not received, but perhaps in another life;
  * - nothing else is ever received.
  */
 #include "storm.h"
@@ -57,6 +58,9 @@ struct entry *ledger_received(unsigned client, unsigned queue, const struct stor
         ledger_wrong("message %u/%" PRIu64 " is not of queue %u", msg->sender, msg->number, queue);
     else if (before == ledger->life)
         ledger_wrong("message %u/%" PRIu64 " was received twice", msg->sender, msg->number);
+    else if (e->refused == ledger->life)
+        ledger_wrong("message %u/%" PRIu64 " was received, and its send failed", msg->sender,
+                     msg->number);
     else if (e->removed)
         ledger_wrong("message %u/%" PRIu64 " came back: it was received in life %u, and its "
                      "removal stored",

@@ -142,7 +142,14 @@ static size_t room_for(int file, size_t len, uint64_t at)
     return at >= have ? 0 : len <= have - at ? len : have - at;
 }
 
-/* What a sync is to do was done by `sync`; it may be told to lie, or to fail. */
+bool power_has_room(int file, uint64_t size)
+{
+    uint64_t have = disk_file[file].now.size;
+
+    return room_for(file, size - have, have) == size - have;
+}
+
+/* A sync, unless it was told to lie, or to fail. */
 int power_sync(int file, uint64_t since, bool is_dsync)
 {
     power.syncs++;

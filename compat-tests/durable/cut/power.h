@@ -24,5 +24,7 @@ void power_sync_names(void);
 /* A change of its own.  *len becomes what was written: a full disk takes a part. */
 int power_write(int file, const char *data, size_t *len, uint64_t at, bool is_dsync);
 uint64_t power_space(void);
+/* To make the file so large. */
+bool power_has_room(int file, uint64_t size);
 
 #endif

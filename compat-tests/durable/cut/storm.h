@@ -6,7 +6,7 @@
 
 #define CLIENTS   6
 #define CHECKER   CLIENTS /* reads everything after a cut, as one more client */
-#define NUMBERS   1500    /* messages of a client in an epoch */
+#define NUMBERS   6000    /* messages of a client in an epoch */
 #define QUEUES    4
 #define MSGSIZE   3000
 #define WINDOW_MS 5
@@ -41,6 +41,7 @@ void machine_print_log(struct machine *m);
 struct entry {
     uint64_t began, ended;         /* the send, by CLOCK_MONOTONIC */
     _Atomic uint32_t received;     /* in which life; 0: never */
+    _Atomic uint32_t refused;      /* the send failed, and in which life */
     _Atomic uint32_t maybe;        /* in which life somebody died who may have received it */
     uint8_t queue, tried;          /* tried: the send has begun */
     _Atomic(uint8_t) sent, stored; /* the send returned 0; it must be on disk */

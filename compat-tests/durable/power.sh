@@ -1,0 +1,143 @@
+#!/bin/bash
+# Errors of the disk, and power cuts at chosen moments, on a file system of our own (cutfs).
+. "$(dirname "$0")/lib.sh"
+
+if [ "$(id -u)" != 0 ] || ! (exec 3<>/dev/fuse) 2>/dev/null; then
+    skip "errors of the disk" "a file system of our own needs root, and /dev/fuse"
+    exit 0
+fi
+
+# Several power failures and errors are by chance.
+seed=${SEED:-$RANDOM}
+echo "# SEED=$seed"
+
+order() { # word... for cutfs
+    echo "$*" >disk/.control || no "cutfs does not obey '$*'"
+}
+
+mount_disk() {
+    mkdir disk
+    background "$BUILD/test/cutfs" "$PWD/disk"
+    await "cutfs" grep -q ^on disk/.control
+    order seed "$seed"
+    order keep nothing
+    MQX_STORE=$PWD/disk
+}
+
+power_cycle() {
+    order cut
+    order on
+}
+
+ended() { # pid
+    ! kill -0 "$1" 2>/dev/null
+}
+
+# mqxd stops, and says so.
+await_stop() { # text
+    await "mqxd to stop" ended "$mqxd"
+    wait "$mqxd"
+    is "mqxd's exit status" 1 $?
+    grep -q "mqxd: store .*$1" mqxd.log || no "it did not say '$1': $(cat mqxd.log)"
+}
+
+forgets() {
+    mount_disk
+    echo one >disk/a
+    power_cycle
+    [ ! -e disk/a ] || no "a name was not lost"
+    echo one >disk/a
+    sync disk/a
+    power_cycle
+    [ ! -e disk/a ] || no "a name was not lost, although only its file was synced"
+    echo one >disk/a
+    sync disk
+    power_cycle
+    is "size of what was not synced" 0 "$(stat -c %s disk/a)"
+    dd if=/dev/zero of=disk/a bs=5000 count=1 conv=fsync status=none
+    echo two | dd of=disk/a conv=notrunc status=none # not synced
+    echo six | dd of=disk/a seek=1 bs=512 oflag=dsync conv=notrunc status=none
+    power_cycle
+    is "what was synced" 5000 "$(stat -c %s disk/a)"
+    is "what was written before what is synced by itself" 0 "$(head -c 512 disk/a | tr -d '\0' | wc -c)"
+    is "what is synced by itself" six "$(tail -c +513 disk/a | head -c 3)"
+    exec 5<disk/a
+    power_cycle
+    cat <&5 >out 2>err && no "a file stayed open without power"
+    exec 5<&-
+}
+
+# What was acknowledged is there after an error, a start, and a power failure.
+after_error() { # orders for the error, what mqxd says
+    mount_disk
+    start_mqxd
+    status 0 mqx create --durable=sync --maxmsg=100 q
+    for i in 1 2 3; do
+        status 0 mqx send q "message $i"
+    done
+    status 0 mqx recv q
+    order "$1"
+    background mqx send q "message 4" 2>err
+    sender=$!
+    await_stop "$2"
+    start_mqxd
+    wait $sender
+    sent=$?
+    status 0 mqx send q "message 5"
+    kill_mqxd
+    power_cycle
+    lose_memory
+    start_mqxd
+    status 0 mqx recv --nonblock --line --count "$(mqx stat q | sed -n 's/^messages: //p')" q
+    is "messages" "$(printf 'message %d\n' 2 3 4 5)" "$(
+        [ $sent = 0 ] || grep -qx 'message 4' out || sed -i '2a message 4' out # it may be lost then
+        cat out
+    )"
+}
+
+write_fails() {
+    after_error "fail-write 1" "cannot be written"
+}
+
+sync_fails() {
+    after_error "fail-sync 1" "cannot be written"
+}
+
+head_fails() { # LMDB syncs the pages, and then writes a head
+    after_error "fail-sync 2" "cannot be written"
+}
+
+# What failed is on the disk nevertheless, the attempt to undo it is not, and what can be read is
+# what was undone: then nothing may be written where the disk thinks that something is.
+undone() {
+    local try
+    mount_disk
+    order keep all
+    for try in $(seq 12); do
+        order seed $((seed + try))
+        lose_memory
+        start_mqxd
+        status 0 mqx create --durable=sync --maxmsg=100 q"$try"
+        for i in $(seq 20); do
+            status 0 mqx send q"$try" "message $i"
+        done
+        order fail-sync 2
+        background mqx send q"$try" "message 21" 2>err
+        await_stop "cannot be written"
+        order fail-sync 1
+        status 1 mqxd
+        start_mqxd
+        await "message 21" is_stored "message 21"
+        order cut-at $((2 + try % 4))
+        background mqx send q"$try" "message 22" 2>err
+        await_stop "cannot be written"
+        end_all "$case_dir"
+        no now
+    done
+}
+
+try "cutfs forgets what was not synced, and no more" forgets
+try "nothing is forgotten after an error of a write" write_fails
+try "... of a sync" sync_fails
+try "... of the sync of a head" head_fails
+finish
