@@ -12,7 +12,7 @@
 #include "cut/storm.h"
 
 static struct machine machine;
-static uint64_t seed, cuts = 100, chance, lie, keep = 5, disturb_by = 15, fresh;
+static uint64_t seed, cuts = 100, chance, lie, keep = 5, disturb_by = 15, fresh, commit = 2;
 static pid_t pid[CLIENTS];
 static struct {
     uint64_t cuts, at_start, kills, stops, client_kills, errors, checks;
@@ -241,6 +241,7 @@ int main(int argc, char **argv)
          "of what is not synced: 0 nothing, 1 blocks, 2 sectors, 3 until, 4 "
          "all, 5 any of those (5)"},
         {"lie", &lie, false, "syncs that do nothing: 1 fsync, 2 O_DSYNC, 4 of names, or sums (0)"},
+        {"commit", &commit, false, "receives wait for it: 0 no, 1 yes, 2 by chance (2)"},
         {"fresh", &fresh, true, "each time on a new disk, and while mqxd starts"},
         {"disturb", &disturb_by, false,
          "before the power fails: 1 mqxd is killed, 2 stopped, 4 "
@@ -257,6 +258,9 @@ int main(int argc, char **argv)
     ledger = storm_shared(sizeof(*ledger));
     ledger->life = ledger->epoch = 1;
     ledger->maxmsg = 20 + (uint32_t)storm_below(&chance, 2) * 100; /* scanned, or with a tree */
+    ledger->commit = commit < 2 ? (uint32_t)commit : (uint32_t)storm_below(&chance, 2);
+    printf("# queues of %u messages, receives %s the commit\n", (unsigned)ledger->maxmsg,
+           ledger->commit ? "wait for" : "do not wait for");
     machine.cutfs = program("CUTFS", "test/cutfs", cutfs, sizeof(cutfs));
     machine.mqxd = program("MQXD", "bin/mqxd", mqxd, sizeof(mqxd));
     machine_build(&machine);

@@ -23,8 +23,10 @@ const struct queue queues[QUEUES] = {{"/cut-sync", 0, true},
 static struct client *me;
 static unsigned self;
 static struct entry *receipts[NUMBERS]; /* received since the last fence */
-static unsigned receipt_count, fenced;  /* numbers below that are stored */
-static int handle[QUEUES];              /* mqd_t, or msqid */
+static struct entry *returns[NUMBERS];  /* given back since then */
+static unsigned return_count;
+static unsigned receipt_count, fenced; /* numbers below that are stored */
+static int handle[QUEUES];             /* mqd_t, or msqid */
 static mqd_t fence;
 
 static bool open_queue(unsigned q, bool create)
@@ -63,7 +65,7 @@ static bool pass_fence(void)
 
 static bool make_sure(void)
 {
-    unsigned next = me->next, n = receipt_count;
+    unsigned next = me->next, n = receipt_count, given_back = return_count;
 
     if (!pass_fence() || !pass_fence())
         return false;
@@ -75,7 +77,9 @@ static bool make_sure(void)
             me->entry[fenced].stored = 1;
     for (unsigned i = 0; i < n; i++)
         receipts[i]->removed = 1;
-    receipt_count = 0;
+    for (unsigned i = 0; i < given_back; i++)
+        returns[i]->returned--;
+    receipt_count = return_count = 0;
     atomic_fetch_add(&ledger->fences, 1);
     return true;
 }
@@ -117,6 +121,19 @@ static void send_one(unsigned q)
     atomic_fetch_add(&ledger->sends, 1);
 }
 
+/* A receive failed: with a message in its hands? */
+static void give_back(int error)
+{
+    struct entry *e = ledger_in_buffer(self);
+
+    if (error != EAGAIN && error != ENOMSG && error != EIO)
+        ledger_wrong("client %u: receive: %s", self, strerror(error));
+    if (e)
+        e->returned++;
+    if (e && return_count < NUMBERS)
+        returns[return_count++] = e;
+}
+
 static struct entry *receive_one(unsigned q, unsigned *priority)
 {
     struct storm_msg *msg = (struct storm_msg *)me->buffer.bytes;
@@ -131,10 +148,12 @@ static struct entry *receive_one(unsigned q, unsigned *priority)
         len = msgrcv(handle[q], &me->buffer, MSGSIZE, 0, IPC_NOWAIT);
     if (len >= 0)
         e = ledger_received(self, q, msg, (size_t)len);
-    else if (errno != EAGAIN && errno != ENOMSG)
-        ledger_wrong("client %u: receive: %s", self, strerror(errno));
+    else
+        give_back(errno);
     if (len >= 0 && e && queues[q].name && *priority != storm_prio(msg, 4))
         ledger_wrong("another priority than it was sent with: %u", *priority);
+    if (e && ledger->commit && queues[q].sync)
+        e->removed = 1;
     me->noted++;
     return e;
 }

@@ -7,6 +7,9 @@
  * - what is stored and was not received is there;
  * - what was received, and the removal stored, does not come back; before that it
  *   may, but only in another life;
+ * - where receives wait for the commit, it does not come back from when they returned;
+ *   one that failed has given its message back, which the disk may not have until
+ *   the next commit;
  * - a message whose send failed is not received, but perhaps in another life;
  * - nothing else is ever received.
  */
@@ -70,14 +73,20 @@ struct entry *ledger_received(unsigned client, unsigned queue, const struct stor
     return e;
 }
 
-void ledger_settle(unsigned client)
+struct entry *ledger_in_buffer(unsigned client)
 {
     struct client *c = &ledger->client[client];
     const struct storm_msg *msg = (const struct storm_msg *)c->buffer.bytes;
-    struct entry *e = find(msg);
 
-    if (c->begun != c->noted && e && storm_verify(msg, storm_length(msg, MSGSIZE), MSGSIZE) &&
-        e->received != ledger->life)
+    return storm_verify(msg, storm_length(msg, MSGSIZE), MSGSIZE) ? find(msg) : NULL;
+}
+
+void ledger_settle(unsigned client)
+{
+    struct client *c = &ledger->client[client];
+    struct entry *e = c->begun != c->noted ? ledger_in_buffer(client) : NULL;
+
+    if (e && e->received != ledger->life)
         e->maybe = ledger->life;
     c->noted = c->begun;
 }
@@ -88,7 +97,7 @@ void ledger_check(void)
         for (uint32_t n = 0; n < ledger->client[i].next; n++) {
             const struct entry *e = &ledger->client[i].entry[n];
 
-            if (e->sent && e->stored && !e->received && !e->maybe)
+            if (e->sent && e->stored && !e->received && !e->maybe && !e->returned)
                 ledger_wrong("message %u/%u to %s queue %u is lost", i, (unsigned)n,
                              queues[e->queue].sync ? "sync" : "async", (unsigned)e->queue);
         }

@@ -35,11 +35,14 @@ static void write_conf(struct machine *m)
 
     if (!f)
         storm_die(m->conf);
-    fprintf(f, "window = %d\n[cut-*]\ndurable = sync\n[cut-async]\ndurable = async\n", WINDOW_MS);
+    fprintf(f, "window = %d\n[cut-*]\ndurable = sync\n%s[cut-async]\ndurable = async\n", WINDOW_MS,
+            ledger->commit ? "receive = commit\n" : "");
     for (unsigned q = 0; q < QUEUES; q++)
         if (!queues[q].name)
-            fprintf(f, "[.sysv/0x%08x]\ndurable = %s\nmaxmsg = %u\nmsgsize = %d\n", queues[q].key,
-                    queues[q].sync ? "sync" : "async", (unsigned)ledger->maxmsg, MSGSIZE);
+            fprintf(f, "[.sysv/0x%08x]\ndurable = %s\n%smaxmsg = %u\nmsgsize = %d\n", queues[q].key,
+                    queues[q].sync ? "sync" : "async",
+                    ledger->commit && queues[q].sync ? "receive = commit\n" : "",
+                    (unsigned)ledger->maxmsg, MSGSIZE);
     if (fclose(f) != 0)
         storm_die(m->conf);
 }

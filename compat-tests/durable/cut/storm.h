@@ -43,6 +43,7 @@ struct entry {
     _Atomic uint32_t received;     /* in which life; 0: never */
     _Atomic uint32_t refused;      /* the send failed, and in which life */
     _Atomic uint32_t maybe;        /* in which life somebody died who may have received it */
+    _Atomic uint32_t returned;     /* receives that failed and gave it back, and no commit since */
     uint8_t queue, tried;          /* tried: the send has begun */
     _Atomic(uint8_t) sent, stored; /* the send returned 0; it must be on disk */
     _Atomic(uint8_t) removed;      /* its removal must be on disk */
@@ -61,8 +62,8 @@ struct client {
 };
 
 struct ledger {
-    uint32_t life, epoch, maxmsg;
-    _Atomic uint32_t wrong; /* broken promises */
+    uint32_t life, epoch, maxmsg, commit; /* commit: receives from sync queues wait for it */
+    _Atomic uint32_t wrong;               /* broken promises */
     _Atomic uint64_t sends, receives, fences, came_back;
     uint32_t percent_sends, percent_fences;
     struct client client[CLIENTS + 1];
@@ -73,6 +74,8 @@ __attribute__((format(printf, 1, 2))) void ledger_wrong(const char *format, ...)
 /* A client received these bytes, by a call that returned. */
 struct entry *ledger_received(unsigned client, unsigned queue, const struct storm_msg *msg,
                               size_t len);
+/* What is in the client's buffer; NULL: nothing whole. */
+struct entry *ledger_in_buffer(unsigned client);
 /* What it may have received when it was killed. */
 void ledger_settle(unsigned client);
 /* All that is left was received by the checker: is anything missing? */
