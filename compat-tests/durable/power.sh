@@ -107,35 +107,6 @@ head_fails() { # LMDB syncs the pages, and then writes a head
     after_error "fail-sync 2" "cannot be written"
 }
 
-# What failed is on the disk nevertheless, the attempt to undo it is not, and what can be read is
-# what was undone: then nothing may be written where the disk thinks that something is.
-undone() {
-    local try
-    mount_disk
-    order keep all
-    for try in $(seq 12); do
-        order seed $((seed + try))
-        lose_memory
-        start_mqxd
-        status 0 mqx create --durable=sync --maxmsg=100 q"$try"
-        for i in $(seq 20); do
-            status 0 mqx send q"$try" "message $i"
-        done
-        order fail-sync 2
-        background mqx send q"$try" "message 21" 2>err
-        await_stop "cannot be written"
-        order fail-sync 1
-        status 1 mqxd
-        start_mqxd
-        await "message 21" is_stored "message 21"
-        order cut-at $((2 + try % 4))
-        background mqx send q"$try" "message 22" 2>err
-        await_stop "cannot be written"
-        end_all "$case_dir"
-        no now
-    done
-}
-
 try "cutfs forgets what was not synced, and no more" forgets
 try "nothing is forgotten after an error of a write" write_fails
 try "... of a sync" sync_fails
