@@ -74,9 +74,9 @@ void machine_build(struct machine *m)
 void machine_remove(struct machine *m)
 {
     machine_kill_mqxd(m);
-    umount2(m->mount, MNT_DETACH);
-    kill(m->fs_pid, SIGTERM);
+    kill(m->fs_pid, SIGTERM); /* it unmounts, unless somebody is in there */
     waitpid(m->fs_pid, NULL, 0);
+    umount2(m->mount, MNT_DETACH);
     rmdir(m->mount);
     unlink(m->conf);
     unlink(m->log);
