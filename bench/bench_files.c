@@ -43,7 +43,7 @@ static const char *const what_names[] = {"write", "read", "open-write", "open-re
 
 static char directory[] = "/dev/shm/mqx-bench-XXXXXX", file[DOORS + 1][PATH_MAX];
 static pid_t server[DOORS];
-static int fd[DOORS + 1], cpus[2], cpu_count, rounds = 499;
+static int out[DOORS + 1], in[DOORS + 1], cpus[2], cpu_count, rounds = 499;
 static uint64_t sent[DOORS + 1], received[DOORS + 1];
 
 static void fail(const char *what, const char *on)
@@ -62,7 +62,8 @@ static void unmount(enum door d)
 
     if (server[d] <= 0)
         return;
-    close(fd[d]);
+    close(out[d]);
+    close(in[d]);
     snprintf(mount, sizeof mount, "%s/%s", directory, door_names[d]);
     if (umount2(mount, 0) != 0) { /* not root */
         pid = fork();
@@ -152,15 +153,18 @@ static void mount_door(enum door d, const char *program, int cpu)
         usleep(1000);
     }
     strcat(path, "/q");
-    fd[d] = open(path, O_RDWR | (d == MQXFS ? O_CREAT : 0) | O_CLOEXEC, 0600);
-    if (fd[d] < 0)
+    /* Apart: a queue's file that is open for both cannot be sought in. */
+    out[d] = open(path, O_WRONLY | (d == MQXFS ? O_CREAT : 0) | O_CLOEXEC, 0600);
+    in[d] = open(path, O_RDONLY | O_CLOEXEC);
+    if (out[d] < 0 || in[d] < 0)
         fail("cannot open", path);
 }
 
 static void make_pipe(void)
 {
     snprintf(file[PIPE], sizeof file[PIPE], "%s/pipe", directory);
-    if (mkfifo(file[PIPE], 0600) != 0 || (fd[PIPE] = open(file[PIPE], O_RDWR | O_CLOEXEC)) < 0)
+    if (mkfifo(file[PIPE], 0600) != 0 || (out[PIPE] = open(file[PIPE], O_RDWR | O_CLOEXEC)) < 0 ||
+        (in[PIPE] = open(file[PIPE], O_RDONLY | O_CLOEXEC)) < 0)
         fail("cannot make", file[PIPE]);
 }
 
@@ -214,7 +218,7 @@ static void operate(enum door d, enum what what)
 {
     bool opens = what == OPEN_WRITE || what == OPEN_READ,
          writes = what == WRITE || what == OPEN_WRITE;
-    int f = opens ? open(file[d], writes ? O_WRONLY : O_RDONLY) : fd[d];
+    int f = opens ? open(file[d], writes ? O_WRONLY : O_RDONLY) : writes ? out[d] : in[d];
 
     if (f < 0)
         fail("cannot open", file[d]);
