@@ -91,6 +91,21 @@ alone() {
     done
 }
 
+# The requests to files: nothing of the library.
+requests() {
+    local standard
+    printf '%s\n' '#include <mqx_ioctl.h>' 'unsigned long f(void);' \
+        'unsigned long f(void) { struct { struct mqx_message head; char bytes[9]; } m = {{0, 9, MQX_NOWAIT, 0}, ""};' \
+        '    return MQX_SET_PRIORITY + MQX_SEND(9) + MQX_RECEIVE(MQX_MESSAGE_MOST) + m.head.size; }' >alone.c
+    for standard in c99 c11 c17 gnu11; do
+        build alone.o -c -std=$standard -pedantic -Wall -Wextra -Werror \
+            -I"$root/include" alone.c
+    done
+    cp alone.c alone.cc
+    compiler=g++
+    build alone.o -c -std=c++98 -Wall -Wextra -Werror -I"$root/include" alone.cc
+}
+
 alone_in_cplusplus() {
     local header standard
     compiler=g++
@@ -139,6 +154,7 @@ needs g++ "C++: static objects use queues before and after main" static_objects
 try "constructors and destructors of other libraries use queues" constructors
 try "dlclose of libmqx leaves a process that works" unloaded
 try "our headers alone, in strict C" alone
+needs g++ "the header of requests to files, in C and C++" requests
 needs g++ "our headers alone, in strict C++" alone_in_cplusplus
 needs clang "clang: linked with libmqx.so and libmqx.a" clang_too
 needs pkg-config "installed: pkg-config, shared and static; removed" packaged
