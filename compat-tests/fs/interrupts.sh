@@ -91,7 +91,7 @@ any_moment_of_a_read() {
         for my $i (1 .. $rounds) {
             unlink "got";
             my $pid = fork // die;
-            if (!$pid) { setpgid(0, 0); exec "sh", "-c", "cat $q >got" }
+            if (!$pid) { setpgid(0, 0); exec "sh", "-c", "exec cat $q >got" }
             setpgid($pid, $pid);
             my $send = sub { open(my $f, ">", $q) or die; syswrite($f, "job $i") or die };
             my $first = rand(2) < 1;

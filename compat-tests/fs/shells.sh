@@ -46,7 +46,7 @@ each() { # shell,... output script
             new_queue $user r
             rm -rf common/*
             read -ra run <<<"$i"
-            got=$(cd common && as $user env m="$m" timeout 60 "${run[@]}" -c "$3" sh 2>&1) ||
+            got=$(cd common && as $user env m="$m" timeout 200 "${run[@]}" -c "$3" sh 2>&1) ||
                 no "$i, $user: status $?: $got"
             is "$i, $user: ${3%%$'\n'*}" "$2" "$got"
             is "$i, $user: what is left in the queues" "0 0" "$(stat -c %s "$m/q" "$m/r" | xargs)"
