@@ -8,11 +8,12 @@ shells=(bash dash)
 command -v zsh >/dev/null && shells+=(zsh)
 command -v busybox >/dev/null && shells+=("busybox sh")
 
-# Any process of the terminal's session that waits in mqxfs; busybox's read waits in poll.
+# Any process of the terminal's session that waits in mqxfs; busybox's read waits in poll, of which
+# others make no use here.
 waits_at() { # pid of script
     local pid
     for pid in $(pgrep -s "$(pgrep -P "$1" | head -n 1)"); do
-        is_blocked "$pid" || grep -q poll "/proc/$pid/wchan" && return
+        is_blocked "$pid" || { grep -q busybox "/proc/$pid/cmdline" && grep -q poll "/proc/$pid/wchan"; } && return
     done
     return 1
 }
@@ -65,8 +66,7 @@ interactive() {
     # Ctrl-C of a job in a process group of its own, then of the shell's own redirection.
     for line in "cat $m/q" "read x <$m/q"; do
         printf '%s\n' "$line" >&7
-        in_session() { is_blocked "$1" || for i in $(pgrep -P "$1"); do is_blocked "$i" && return; done; }
-        await "'$line' to wait" in_session "$(pgrep -P $terminal | head -n 1)"
+        await "'$line' to wait" waits_at $terminal
         printf '\003' >&7
         printf 'echo "$?" >>%s/alive\n' "$PWD" >&7
         await "the prompt" test -s alive
