@@ -1,5 +1,5 @@
 #!/bin/bash
-# Programs that use queues as files: file_calls.c, by root and two ordinary users.
+# Programs that use queues as files, file_calls.c and file_ready.c, by root and two ordinary users.
 . "$(dirname "$0")/lib.sh"
 
 USERS=mine
@@ -20,12 +20,13 @@ owner_of_queue_for() { # user
     case $1 in mine) echo mine ;; *) echo 1501 ;; esac
 }
 
+program=file_calls
 prepared() { # user case size: with a new queue
     local owner said
     owner=$(owner_of_queue_for "$1")
     rm -f "$m/$2"
     as "$owner" mqx create --msgsize "$3" "$2" && as "$owner" chmod 666 "$m/$2" || no "no queue"
-    said=$(as "$1" ${4:+env} $4 timeout 120 "$BUILD/test/file_calls" "$m" "$2" 2>&1) ||
+    said=$(as "$1" ${4:+env} $4 timeout 120 "$BUILD/test/$program" "$m" "$2" 2>&1) ||
         no "$1, case $2: ${said:-it ended with $?}"
 }
 
@@ -38,7 +39,7 @@ calls() { # case...: each by each user
     done
 }
 
-readiness() { calls poll poll-wakes poll-reader epoll epoll-edges; }
+readiness() { program=file_ready && calls poll poll-wakes poll-reader epoll epoll-edges; }
 o_nonblock() { calls nonblock; }
 one_descriptor() { calls both-threads both-readers both-processes both-in-turn; }
 requests() { calls priorities refused requests-wait; }
