@@ -167,9 +167,9 @@ hand_over() { # file, perl to be executed afterwards
     background setpriv --reuid=1502 --regid=1502 --clear-groups perl -e '
         $| = 1;
         open(F, "+<", $ARGV[0]) || die;
-        $b = pack("QLLx1000", 0, 1 << 20, 0);
-        ioctl(F, 3 << 30 | 1016 << 16 | 0x7163, $b) || die "$!";
-        ($ticket, $n, undef, $text) = unpack("QLLa*", $b);
+        $b = pack("x24QLLx1000", 0, 1 << 20, 0);
+        ioctl(F, 3 << 30 | 1040 << 16 | 0x7163, $b) || die "$!";
+        ($ticket, $n, undef, $text) = unpack("x24QLLa*", $b);
         eval $ARGV[1];
         print substr($text, 0, $n), "\n";
         sleep 600' "$1" "$2" >held
@@ -207,8 +207,8 @@ comes_back() {
     background setpriv --reuid=1502 --regid=1502 --clear-groups perl -e '
         open(F, "+<", $ARGV[0]) || die;
         if (!($child = fork)) {
-            $b = pack("QLLx1000", 0, 1 << 20, 0);
-            ioctl(F, 3 << 30 | 1016 << 16 | 0x7163, $b) || die "$!";
+            $b = pack("x24QLLx1000", 0, 1 << 20, 0);
+            ioctl(F, 3 << 30 | 1040 << 16 | 0x7163, $b) || die "$!";
             kill "KILL", $$;
         }
         select(undef, undef, undef, 0.01) until `cat /proc/$child/stat` =~ /\) Z/;
