@@ -316,7 +316,72 @@ mounts_for_himself() {
     await "it to end" eval '! pgrep -u "$he" mqxfs'
 }
 
+make_sysv() { # mode: a System V queue of 1501's, $id
+    id=$(as 1501 mqx run ipcmk -Q -p "$1" | grep -o '[0-9]*$') && [ -n "$id" ] || no "ipcmk failed"
+}
+
+# What libmqx opens is open to everybody, and for nothing else.
+sysv_way_is_no_file() {
+    local way who
+    make_sysv 0600
+    as 1501 mqx run perl -e 'msgsnd($ARGV[0], pack("l! a*", 1, "secret"), 0) || die "$!"' "$id"
+    way=$m/.sysv/@$id
+    for who in 1501 1502; do
+        fails "Invalid argument" as $who cat "$way"
+        fails "Invalid argument" as $who bash -c "echo x >$way"
+        fails "No such file" as $who cat "$way.1"
+    done
+    fails "Permission denied" as 1502 cat "$m/.sysv/$id"
+    fails "Operation not permitted" as 1502 chmod 666 "$way"
+    fails "not permitted" as 1502 setfattr -n user.mqx.maxmsg -v 7 "$way"
+    # 8: POLLERR, whatever is there.
+    is "poll" 8 "$(as 1502 perl -e 'use IO::Poll; open(F, "+<", $ARGV[0]) || die "$!";
+        $p = IO::Poll->new; $p->mask(\*F => POLLIN | POLLOUT); $p->poll(0);
+        print $p->events(\*F)' "$way")"
+    fails "Permission denied" as 1502 mqx run perl -e 'msgrcv($ARGV[0], $b, 100, 0, 2048) || die "$!"' "$id"
+    is "the message" secret "$(as 1501 cat "$m/.sysv/$id")"
+}
+
+# A program that has used the queue before does not notice that mqxfs was started anew.
+sysv_survives_mqxfs() {
+    local sender
+    chmod 777 .
+    make_sysv 0622
+    rm -f go first second
+    background setpriv --reuid=1502 --regid=1502 --clear-groups mqx run perl -e '
+        sub say { open(P, ">", $_[0]); print P $_[1]; close P }
+        say("first", msgsnd($ARGV[0], pack("l! a*", 1, "one"), 0) ? "sent" : "$!");
+        select(undef, undef, undef, 0.01) until -e "go";
+        say("second", msgsnd($ARGV[0], pack("l! a*", 1, "two"), 0) ? "sent" : "$!")' "$id"
+    sender=$!
+    await "the first message" test -s first
+    is "before" sent "$(cat first)"
+    kill -KILL $fs && { wait $fs; } 2>/dev/null
+    mount_it
+    grep -qv "unmounting it" mqxfs.err || : >mqxfs.err
+    touch go
+    await "the second message" test -s second
+    is "after it" sent "$(cat second)"
+    wait $sender
+    is "both" "one two" "$(as 1501 cat "$m/.sysv/$id") $(as 1501 cat "$m/.sysv/$id")"
+}
+
+sysv_says_that_there_is_no_mount() {
+    make_sysv 0666
+    unmount_it
+    fails "Permission denied" as 1502 mqx run perl -e '
+        msgsnd($ARGV[0], pack("l! a*", 1, "x"), 0) for 1..2;
+        die "$!"' "$id"
+    is "lines that speak of mqxfs" 1 \
+        "$(grep -c "queue .sysv/$id belongs to user 1501.*run 'mqxfs MOUNTPOINT'" err)"
+    fails "permission denied" as 1502 mqx run ipcrm -q "$id"
+    as 1501 mqx run ipcrm -q "$id" || no "its owner cannot remove it"
+}
+
 try "a queue belongs to who created it" owns_what_he_creates
+try "what is for System V calls is for nothing else" sysv_way_is_no_file
+try "System V calls go on with another mqxfs" sysv_survives_mqxfs
+try "without a mount, System V calls say so" sysv_says_that_there_is_no_mount
 try "mode 0600 keeps others out" keeps_others_out
 try "in every view" keeps_others_out_of_views
 try "read and write apart" lets_in_by_mode
