@@ -679,6 +679,7 @@ static void gone_meanwhile(void **state)
 static int owns_its_descriptors(int q, long unused)
 {
     int lowest = open("/dev/null", O_RDONLY), other;
+    struct msqid_ds ds;
 
     (void)unused;
     must(lowest >= 0);
@@ -690,6 +691,7 @@ static int owns_its_descriptors(int q, long unused)
     receives(q, 1);
     for (int fd = lowest; fd < 1024; fd++)
         must(dup2(STDIN_FILENO, fd) == fd);
+    must(msgctl(q, IPC_STAT, &ds) == 0);
     sends(q, 1);
     receives(q, 1);
     for (int fd = lowest; fd < 1024; fd++)
