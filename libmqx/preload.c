@@ -94,22 +94,22 @@ MQX_API int mq_notify(mqd_t mqdes, const struct sigevent *notification)
  * $MQX_SYSV=kernel: this program keeps the kernel's System V queues, since it talks to
  * programs that do not use mqx (as fakeroot's library does to faked).
  */
-static bool kernels(void)
+static atomic_int known; /* 0: not looked yet; else 1: ours, or 2 */
+
+static __attribute__((noinline)) bool kernels(void)
 {
-    static atomic_int known; /* 0: not looked yet; else 1 or 2 */
-    int k = atomic_load(&known);
+    const char *wanted = getenv("MQX_SYSV");
+    int k = wanted && strcmp(wanted, "kernel") == 0 ? 2 : 1;
 
-    if (k == 0) {
-        const char *wanted = getenv("MQX_SYSV");
-
-        k = wanted && strcmp(wanted, "kernel") == 0 ? 2 : 1;
-        atomic_store(&known, k);
-    }
+    atomic_store(&known, k);
     return k == 2;
 }
 
 /* The function `name` to call: libc's, where it is wanted and there is one. */
-#define CHOSEN(name) (kernels() && MQXI_NEXT(name) ? MQXI_NEXT(name) : mqx_##name)
+#define CHOSEN(name)                                                                               \
+    (__builtin_expect(atomic_load_explicit(&known, memory_order_relaxed) == 1, 1) ? mqx_##name     \
+     : kernels() && MQXI_NEXT(name)                                               ? MQXI_NEXT(name) \
+                                                                                  : mqx_##name)
 
 MQX_API int msgget(key_t key, int flags)
 {
