@@ -117,6 +117,8 @@ static uint64_t telling(const struct mqxi_queue *q, uint64_t which)
         q->layout.maxmsg + 1ull,
         q->layout.msgsize + 1ull,
         UINT64_C(1) << MQXI_NODE_SLOT_BITS,
+        MQXI_CTL_LEAVING | mine,
+        MQXI_CTL_LEAVING | (mine - 1),
     };
 
     return values[which % (sizeof(values) / sizeof(*values))];

@@ -480,6 +480,7 @@ static int act(struct looking *l)
         r = store_remove(l->m->store, write_changes, l);
     if (r < 0)
         return r;
+    l->m->freed |= r == 0;
     note_changes(l);
     for (size_t i = 0; i < l->gone_count; i++)
         forget(l->m, &l->gone[i]);

@@ -175,8 +175,8 @@ static int64_t work(struct mirror *m)
     r = mirror_commit(m, now);
     if (r == -ENOSPC) {
         note_full(m, true);
-        mirror_full(m, !m->freed); /* removals may have made room for others' messages */
-        return m->freed ? 0 : (int64_t)AGAIN_NS;
+        mirror_full(m, !m->turned); /* removals may have made room for others' messages */
+        return m->turned ? 0 : (int64_t)AGAIN_NS;
     }
     if (r > 0 && m->full)
         mirror_full(m, false);

@@ -409,6 +409,8 @@ static void acknowledge(struct part *p, uint64_t now)
             mqxi_dirty_again(a->q, c->slot);
             a->due = now;
         }
+        if (c->what == WRITTEN && a->keys[c->slot])
+            p->m->freed = true;
         a->keys[c->slot] = c->key;
         count(p->m, c);
         if (c->key || c->gone || c->what == WRITTEN)
@@ -441,13 +443,16 @@ static int commit_removals(struct part *p, uint64_t begun)
         if (r < 0)
             break;
         acknowledge(p, begun);
-        p->m->freed |= p->written;
     }
     if (r < 0)
         give_back(p, begun);
     else if (p->m->freed)
         r = store_turn(p->m->store);
-    return r < 0 ? r : -ENOSPC;
+    if (r < 0)
+        return r;
+    p->m->turned = p->m->freed;
+    p->m->freed = false;
+    return -ENOSPC;
 }
 
 int mirror_commit(struct mirror *m, uint64_t now)
@@ -458,7 +463,7 @@ int mirror_commit(struct mirror *m, uint64_t now)
     int r = 0;
 
     collect(m, now);
-    m->freed = false;
+    m->turned = false;
     while (r >= 0 && p.from < m->change_count) {
         r = store_transact(m->store, put_changes, &p);
         if (r == -ENOSPC && p.to - p.from > 1) {

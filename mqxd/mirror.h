@@ -30,8 +30,9 @@ struct mirror {
     size_t change_count;
     size_t turn; /* whose turn it is to be looked at first */
     struct quotas quotas;
-    bool full;  /* the disk is: senders wait */
-    bool freed; /* ... and the last commit, which failed for that, made room in the store */
+    bool full;   /* the disk is: senders wait */
+    bool freed;  /* something was removed from the store, and a turn makes that room for others */
+    bool turned; /* ... and did, after the last commit, which failed for want of room */
 };
 
 /* CLOCK_MONOTONIC */
