@@ -27,6 +27,8 @@ bindir     := $(PREFIX)/bin
 libdir     := $(PREFIX)/lib
 includedir := $(PREFIX)/include
 mandir     := $(PREFIX)/share/man
+unitdir    := $(PREFIX)/lib/systemd
+tmpfiles   := $(PREFIX)/lib/tmpfiles.d
 
 # --- flags ------------------------------------------------------------------------------------
 
@@ -88,6 +90,7 @@ THREADED := $(patsubst %,$(B)/test/%_test,concurrency handles thread) $(B)/test/
             $(B)/lib/libmqx_preload.so
 HOSTILE  := $(B)/test/segment_sweep $(B)/test/damage_queue
 MANUALS  := $(wildcard docs/*.[1-8])
+UNITFILES := $(patsubst systemd/%,%,$(wildcard systemd/*/*.service))
 
 # Threads meet in the library with the thread sanitizer built in, where the compiler has one and the
 # kernel lets it have the addresses that it wants.
@@ -150,7 +153,8 @@ $(B)/lib/libmqx.so: $(LIBOBJ) $(MAP)
 	@ln -sf libmqx.so $@.$(SOMAJOR)
 $(B)/lib/libmqx_preload.so: $(LIBOBJ) $(MAP)
 	$(call link,$(SHARED) -Wl$(comma)-soname$(comma)libmqx_preload.so $(INIH))
-pc = sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' mqx.pc.in
+fill = sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|'
+pc = $(fill) mqx.pc.in
 $(B)/mqx.pc: mqx.pc.in Makefile
 	@mkdir -p $(@D)
 	$(Q)$(pc) >$@
@@ -282,7 +286,7 @@ test: deps
 compat: all $(POSIX) $(SYSV)
 	@BUILD=$(B) scripts/compat.sh
 storm: deps
-	+@$(MAKE) --no-print-directory all $(CRASH) $(RESOURCE) $(CUT) $(B)/examples/producer
+	+@$(MAKE) --no-print-directory all $(CRASH) $(RESOURCE) $(FILES) $(CUT) $(B)/examples/producer
 	+@$(if $(SANITIZE),,$(MAKE) --no-print-directory SANITIZE=address$(comma)undefined B=$(B)-asan \
 	    all $(addprefix $(B)-asan/,test/scribble test/scribble_storm examples/producer))
 	+@$(call with_tsan,threaded units)
@@ -313,11 +317,17 @@ install: all
 	for page in $(MANUALS); do \
 	    install -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; \
 	done
+	install -d $(addprefix $(DESTDIR)$(unitdir)/,system user) $(DESTDIR)$(tmpfiles)
+	for unit in $(UNITFILES); do \
+	    $(fill) systemd/$$unit >$(DESTDIR)$(unitdir)/$$unit || exit 1; \
+	done
+	install -m 644 systemd/mqx.conf $(DESTDIR)$(tmpfiles)
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(bindir)/,mqx mqxd mqxfs) $(DESTDIR)$(libdir)/pkgconfig/mqx.pc \
 	    $(addprefix $(DESTDIR)$(libdir)/libmqx,.a .so .so.$(SOMAJOR) _preload.so)
 	rm -rf $(DESTDIR)$(includedir)/mqx
+	rm -f $(addprefix $(DESTDIR)$(unitdir)/,$(UNITFILES)) $(DESTDIR)$(tmpfiles)/mqx.conf
 	rm -f $(foreach page,$(MANUALS),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 
 clean:

@@ -13,6 +13,7 @@
 #include "mqx.h"
 #include "mqxfs.h"
 #include "names.h"
+#include "options.h"
 
 #define EXIT_USAGE 2
 
@@ -26,14 +27,16 @@ static int print(const char *text)
 
 static int help(void)
 {
-    return print("usage: mqxfs [OPTION...] [MOUNTPOINT]\n"
+    return print("usage: mqxfs [OPTION...] [[SOURCE] MOUNTPOINT]\n"
                  "\n"
                  "Show mqx's queues as files: write enqueues, read takes one message.\n"
                  "MOUNTPOINT: an empty directory; default: $MQX_MOUNT.\n"
+                 "SOURCE: a name for it, as mount(8) and /etc/fstab give it.\n"
                  "\n"
                  "  -f             stay in the foreground\n"
                  "  -d             ... and print every request\n"
-                 "  -o OPTION,...  mount options, see mqxfs(1); root gets allow_other by itself\n"
+                 "  -o OPTION,...  mount options, see mqxfs(1); root gets allow_other by itself;\n"
+                 "                 dir=DIRECTORY for $MQX_DIR, conf=FILE for $MQX_CONF\n"
                  "  -h, --help     this text\n"
                  "  -V, --version  the version\n"
                  "\n"
@@ -147,21 +150,18 @@ int main(int argc, char **argv)
 {
     struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
     struct fuse_cmdline_opts options;
-    const char *mountpoint = getenv("MQX_MOUNT");
+    const char *mountpoint = getenv("MQX_MOUNT"), *named;
     char *resolved = NULL;
     int given = 0, r = EXIT_FAILURE;
 
-    /* Before libfuse parses the arguments: it resolves the mount point, and cannot where a dead
-     * one is mounted. */
-    for (int i = 1; i < argc; i++)
-        if (argv[i][0] != '-' && strcmp(argv[i - 1], "-o") != 0) {
-            mountpoint = argv[i];
-            given++;
-        }
-    if (given > 1)
+    named = options_mountpoint(argc, argv, &given);
+    mountpoint = named ? named : mountpoint;
+    if (given > 2)
         return usage("more than one mount point");
     if (mountpoint && *mountpoint)
         unmount_dead(mountpoint);
+    if (options_take(&args, given) != 0)
+        return usage("cannot use these options");
     if (fuse_parse_cmdline(&args, &options) != 0)
         return given && access(mountpoint, F_OK) < 0
                    ? fail("cannot mount on", mountpoint, errno, "make the directory first")

@@ -121,7 +121,7 @@ says_what_is_wrong() {
     fails_with 1 "No space left" mqxfs --help
     fails_with 1 "No space left" mqxfs --version
     refuses "no mount point"
-    refuses "more than one" a b
+    refuses "more than one" a b c
     refuses "unknown option" -f --nonsense "$m"
     refuses "unknown option" -f -o nonsense "$m"
     refuses "missing argument" "$m" -o
