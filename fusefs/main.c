@@ -2,6 +2,7 @@
  * mqxfs: the command line, the mount, the daemon.  Mounting, and what /dev/fuse
  * speaks, are libfuse's.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,23 +79,31 @@ static int make_absolute(const char *variable)
 }
 
 /* What a killed mqxfs left mounted answers ENOTCONN to everything. */
-static void unmount_dead(const char *mountpoint)
+static bool is_dead(const char *mountpoint)
 {
     struct statfs fs; /* unlike attributes, the kernel never remembers that */
+
+    return statfs(mountpoint, &fs) < 0 && errno == ENOTCONN;
+}
+
+/* False: it cannot be. */
+static bool unmount_dead(const char *mountpoint)
+{
     pid_t child;
 
-    if (statfs(mountpoint, &fs) == 0 || errno != ENOTCONN)
-        return;
+    if (!is_dead(mountpoint))
+        return true;
     fprintf(stderr, "mqxfs: %s is left from a filesystem that died: unmounting it\n", mountpoint);
     if (umount2(mountpoint, MNT_DETACH) == 0)
-        return;
+        return true;
     child = fork();
     if (child == 0) {
         execlp("fusermount3", "fusermount3", "-u", "-z", "--", mountpoint, (char *)NULL);
         _exit(127);
     }
     if (child > 0)
-        waitpid(child, NULL, 0); /* where it fails, mounting says why */
+        waitpid(child, NULL, 0);
+    return !is_dead(mountpoint);
 }
 
 static int add_options(struct fuse_args *args)
@@ -158,8 +167,9 @@ int main(int argc, char **argv)
     mountpoint = named ? named : mountpoint;
     if (given > 2)
         return usage("more than one mount point");
-    if (mountpoint && *mountpoint)
-        unmount_dead(mountpoint);
+    if (mountpoint && *mountpoint && !unmount_dead(mountpoint))
+        return fail("cannot mount on", mountpoint, ENOTCONN,
+                    "let who mounted it, or root, run 'umount -l' on it first");
     if (options_take(&args, given) != 0)
         return usage("cannot use these options");
     if (fuse_parse_cmdline(&args, &options) != 0)
