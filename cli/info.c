@@ -26,7 +26,7 @@ const char *durable_name(uint32_t durable)
 static void look_at_sysv(struct mqxi_queue *q, struct info *info)
 {
     struct mqxi_header *h = q->header;
-    uint64_t held = atomic_load(&h->held);
+    uint64_t held = mqxi_held(q);
 
     info->sysv = true;
     info->id = q->id;

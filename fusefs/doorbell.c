@@ -175,7 +175,7 @@ static bool is_ready(struct mqxi_queue *q, const struct waiter *w)
         return mqxi_readiness(q) & (receives ? MQXI_CAN_RECEIVE : MQXI_CAN_SEND);
     return mqxi_held_removed(q) || atomic_load(&q->header->changed_ns) != w->changed_ns ||
            (receives ? mqxi_choose_key(q, &w->choice, &first) != -EAGAIN
-                     : mqxi_slot_any_free(q) && mqxi_held_room(q, w->len));
+                     : mqxi_slot_any_free(q) && mqxi_held_has_room(q, w->len));
 }
 
 static bool ring_if_ready(struct parked *p)

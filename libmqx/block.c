@@ -61,11 +61,9 @@ static void abandon(void *arg)
 _Thread_local bool mqxi_block_sent;
 
 /* How many messages fill the queue: System V's are full long before all slots are used. */
-static uint32_t to_drain(const struct mqxi_queue *q)
+static uint32_t to_drain(struct mqxi_queue *q)
 {
-    uint64_t held = q->types ? atomic_load_explicit(&q->header->held, memory_order_relaxed) : 0;
-
-    return q->types ? (uint32_t)mqxi_held_count(held) : q->layout.maxmsg;
+    return q->types ? (uint32_t)mqxi_held_count(mqxi_held(q)) : q->layout.maxmsg;
 }
 
 /*

@@ -42,7 +42,7 @@ static inline bool mqxi_choice_is_first(const struct mqxi_queue *q, const struct
 
     if (c->mode == MQXI_BETWEEN) /* of queues without types, too */
         return first->key >= c->from && first->key <= c->to;
-    type = atomic_load_explicit(&q->types[first->slot], memory_order_relaxed);
+    type = mqxi_slot_see(mqxi_slot_type(q, first->slot));
     return c->mode == MQXI_LOWEST ? type == 1 : mqxi_choice_wants(c, type);
 }
 

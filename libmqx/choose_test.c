@@ -94,6 +94,25 @@ static void copies(struct mqxi_queue *q, const struct model *m, uint32_t n)
     IS(mqxi_choose_copy(q, n, &number, 3, &got), -E2BIG);
 }
 
+/* Who has taken one that was not the first does not go on from there. */
+static void first_after_chosen(void)
+{
+    struct mqxi_queue *q = typed(10);
+    struct mqxi_choice two = {.mode = MQXI_EQUAL, .type = 2, .longest = 1000};
+    struct mqxi_choice any = {.mode = MQXI_ANY, .longest = 1000};
+    struct mqxi_taken taken;
+
+    for (int64_t type = 1; type <= 4; type++)
+        IS(mqxi_put(q, "", 1, 0, type, NULL, NULL), 0);
+    IS(mqxi_take_chosen(q, &two, &taken), 0);
+    IS(mqxi_take_commit(q, &taken), 0);
+    for (int64_t type = 1; type <= 4; type += type == 1 ? 2 : 1) {
+        IS(mqxi_take_chosen(q, &any, &taken), 0);
+        IS(taken.type, type);
+        IS(mqxi_take_commit(q, &taken), 0);
+    }
+}
+
 static void beside_a_model(void)
 {
     struct mqxi_queue *q = typed(MOST);
@@ -119,8 +138,8 @@ static void beside_a_model(void)
         }
         if (number % 100 == 0)
             copies(q, m, below(&chance, MOST));
-        IS(mqxi_held_count(q->header->held), m->count);
-        IS(q->header->held & MQXI_HELD_BYTES, m->count * sizeof(number));
+        IS(mqxi_held_count(mqxi_held(q)), m->count);
+        IS(mqxi_held(q) & MQXI_HELD_BYTES, m->count * sizeof(number));
     }
     CHECK(deepest > 2 * MQXI_FRONT);
     free(m);
@@ -233,7 +252,7 @@ static void each_for_its_own(void)
     for (int i = 0; i < 2 * TYPES; i++)
         finish(child[i]);
     IS(*received, TYPES * MESSAGES);
-    IS(q->header->held, 0);
+    IS(mqxi_held(q), 0);
 }
 
 /* There always is one of the lowest type, now in the first slot and now in the last: whoever asks
@@ -291,7 +310,7 @@ static void choose_beside(struct mqxi_queue *q, void (*other)(void *), struct mq
 
 static void is_of_type_1(struct mqxi_queue *q, const struct mqxi_first *found)
 {
-    IS(atomic_load(&q->types[found->slot]), 1);
+    IS(*mqxi_slot_type(q, found->slot), 1);
 }
 
 static void lowest_is_not_missed(void)
@@ -341,8 +360,9 @@ static void first_is_not_passed(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(beside_a_model),   UNIT(nowhere_to_put_it),    UNIT(by_priority),
-        UNIT(each_for_its_own), UNIT(lowest_is_not_missed), UNIT(first_is_not_passed),
+        UNIT(first_after_chosen),  UNIT(beside_a_model),   UNIT(nowhere_to_put_it),
+        UNIT(by_priority),         UNIT(each_for_its_own), UNIT(lowest_is_not_missed),
+        UNIT(first_is_not_passed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

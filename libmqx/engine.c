@@ -25,6 +25,7 @@
 #include "index.h"
 #include "least.h"
 #include "notify.h"
+#include "order.h"
 #include "segment.h"
 #include "slots.h"
 #include "wait.h"
@@ -45,20 +46,21 @@ static int vanished(const struct mqxi_queue *q)
 static inline __attribute__((always_inline)) int fill(struct mqxi_queue *q, uint32_t slot,
                                                       const void *data, uint32_t len,
                                                       const struct mqxi_sender *sender,
-                                                      int64_t type, uint64_t sent_ns)
+                                                      bool typed, int64_t type, uint64_t sent_ns)
 {
     struct mqxi_slot *s = mqxi_slot(q, slot);
 
-    if (len > MQXI_INLINE) {
+    if (len > q->layout.inlined) {
         int r = mqxi_segment_reserve_overflow(q, slot, len);
 
         if (r < 0)
             return r;
     }
-    s->type = type;
-    /* Atomic, as is the key: others look at these without owning the slot (mqxi_bytes, notify.c,
-     * repair.c, snapshot.c), and find out from the control word whether they may believe it, or
-     * can live with another message's. */
+    /* Atomic, as is the key: others look at these without owning the slot (mqxi_bytes, choose.c,
+     * notify.c, repair.c, snapshot.c), and find out from the control word whether they may believe
+     * it, or can live with another message's. */
+    if (typed || type != mqxi_slot_see(&s->type)) /* a line that others need not get back */
+        mqxi_slot_set(mqxi_slot_type(q, slot), type);
     mqxi_slot_set(&s->len, len);
     mqxi_slot_set(&s->pid, sender->pid);
     mqxi_slot_set(&s->uid, sender->uid);
@@ -146,6 +148,10 @@ static int announce(struct mqxi_queue *q, uint32_t slot, uint64_t key, uint64_t 
         atomic_store_explicit(&h->last_send_ns, sent_ns, memory_order_relaxed);
     woken = mqxi_event_signal(&h->recv_event, q->types); /* they wait for different types */
     note_urgent(q, rank_of(mqxi_key_prio(key)));
+    if (sent)
+        mqxi_order_sent(q, key);
+    else
+        mqxi_order_disturb(q, 0);
     /* After the bump, a full barrier: who sets a bit and then looks at the queue sees the message,
      * or we see the bit. */
     if (__builtin_expect(atomic_load(&h->put_tells) != 0, 0))
@@ -153,35 +159,28 @@ static int announce(struct mqxi_queue *q, uint32_t slot, uint64_t key, uint64_t 
     return r;
 }
 
-/* System V: has the queue no room for it?  None since send_event showed *seen. */
-static __attribute__((noinline)) bool full(struct mqxi_queue *q, uint32_t len, uint64_t *seen)
-{
-    *seen = mqxi_event_read(&q->header->send_event);
-    return !mqxi_held_room(q, len);
-}
-
 /* System V: the message is about to be sent.  False: others took the room meanwhile. */
-static __attribute__((noinline)) bool enter_typed(struct mqxi_queue *q, uint32_t slot, uint32_t len,
-                                                  int64_t type, uint32_t pid)
+static inline bool enter_typed(struct mqxi_queue *q, uint32_t slot, uint32_t len, int64_t type,
+                               uint32_t pid, uint64_t entered)
 {
-    atomic_store_explicit(&q->types[slot], type, memory_order_relaxed);
-    if (!mqxi_held_add(q, len))
+    if (slot >= q->layout.front)
+        atomic_store_explicit(&q->types[slot], type, memory_order_relaxed);
+    if (!mqxi_held_add(q, len, entered))
         return false;
     mqxi_hint(&q->header->last_send_pid, pid);
     return true;
 }
 
-/* Compiled twice: for this process's own messages, the usual ones, and for others'. */
+/* Compiled three times: for this process's own messages, of both kinds, and for others'. */
 static inline __attribute__((always_inline)) int
-put(struct mqxi_queue *q, const struct mqxi_sender *from, const void *data, uint32_t len,
-    uint32_t prio, int64_t type, uint32_t *slot_out, uint64_t *key_out)
+put(struct mqxi_queue *q, bool typed, const struct mqxi_sender *from, const void *data,
+    uint32_t len, uint32_t prio, int64_t type, uint32_t *slot_out, uint64_t *key_out)
 {
     struct mqxi_sender sender;
     struct mqxi_sent sent; /* no initializer: most of it is only for notification */
     struct mqxi_identity *me;
-    uint64_t owner, key, sent_ns = now_coarse();
+    uint64_t owner, key, entered = 0, sent_ns = now_coarse();
     uint32_t slot = 0;
-    bool typed = __builtin_expect(q->types != NULL, 0);
     int r = vanished(q);
 
     if (r == 0 && len > q->layout.msgsize)
@@ -189,7 +188,7 @@ put(struct mqxi_queue *q, const struct mqxi_sender *from, const void *data, uint
     if (r < 0)
         return r;
     sent.from = from;
-    if (typed && full(q, len, key_out ? key_out : &key))
+    if (typed && !mqxi_held_room(q, len, &entered, key_out ? key_out : &key))
         return -EAGAIN;
     mqxi_fetch_first(q);
     __builtin_prefetch(&q->header->recv_event, 1); /* the last step's, which receivers look at */
@@ -206,10 +205,13 @@ put(struct mqxi_queue *q, const struct mqxi_sender *from, const void *data, uint
         else
             sender = (struct mqxi_sender){atomic_load_explicit(&me->pid, memory_order_relaxed),
                                           atomic_load_explicit(&me->uid, memory_order_relaxed)};
-        r = fill(q, slot, data, len, &sender, type, sent_ns);
+        r = fill(q, slot, data, len, &sender, typed, type, sent_ns);
     } while (atomic_load_explicit(&me->owner, memory_order_relaxed) != owner);
-    if (typed && r == 0 && !enter_typed(q, slot, len, type, sender.pid))
-        r = -EAGAIN; /* and *key_out is outdated: no sleep before another look */
+    if (typed && r == 0 && !enter_typed(q, slot, len, type, sender.pid, entered)) {
+        if (key_out)
+            *key_out = mqxi_event_read(&q->header->send_event);
+        r = -EAGAIN; /* and *key_out is outdated below: no sleep before another look */
+    }
     key = r == 0 ? publish(q, slot, prio, &sent) : 0;
     if (key == 0) {
         if (typed && r == 0)
@@ -229,13 +231,14 @@ put(struct mqxi_queue *q, const struct mqxi_sender *from, const void *data, uint
 int mqxi_put(struct mqxi_queue *q, const void *data, uint32_t len, uint32_t prio, int64_t type,
              uint32_t *slot, uint64_t *key)
 {
-    return put(q, NULL, data, len, prio, type, slot, key);
+    return q->types ? put(q, true, NULL, data, len, prio, type, slot, key)
+                    : put(q, false, NULL, data, len, prio, type, slot, key);
 }
 
 int mqxi_put_from(struct mqxi_queue *q, const struct mqxi_sender *from, const void *data,
                   uint32_t len, uint32_t prio, int64_t type, uint32_t *slot, uint64_t *key)
 {
-    return put(q, from, data, len, prio, type, slot, key);
+    return put(q, q->types, from, data, len, prio, type, slot, key);
 }
 
 static inline __attribute__((always_inline)) struct mqxi_first
@@ -359,8 +362,8 @@ static inline __attribute__((always_inline)) int claim_first(struct mqxi_queue *
     bool rebuilt = false;
 
     for (int i = 0; i < MQXI_TRIES; i++) {
-        int r = look(q, first, seen);
-        uint64_t key;
+        int r = mqxi_order_next(q, first) ? 0 : look(q, first, seen);
+        uint64_t key, oldest = first->key;
 
         if (choice && r == 0)
             r = mqxi_choose(q, choice, first, seen);
@@ -378,6 +381,8 @@ static inline __attribute__((always_inline)) int claim_first(struct mqxi_queue *
         if (atomic_compare_exchange_strong_explicit(&q->ctl[first->slot], &key,
                                                     MQXI_CTL_TAKING | owner, memory_order_acq_rel,
                                                     memory_order_relaxed)) {
+            if (first->key == oldest)
+                mqxi_order_taken(q, first);
             mqxi_fetch_next(q, first->slot, false);
             return first->slot >= q->layout.front ? mqxi_index_refresh(q, first->slot) : 0;
         }
@@ -419,7 +424,7 @@ take(struct mqxi_queue *q, const struct mqxi_choice *choice, struct mqxi_taken *
     out->key = first.key;
     out->prio = mqxi_key_prio(first.key);
     out->len = mqxi_slot_see(&s->len); /* read once: what is checked is what is used */
-    out->type = s->type;
+    out->type = *mqxi_slot_type(q, first.slot);
     out->pid = s->pid;
     out->uid = s->uid;
     out->sent_ns = s->sent_ns;
@@ -468,7 +473,7 @@ consume(struct mqxi_queue *q, const struct mqxi_taken *t, bool received)
     me = holder(q, t);
     if (!me)
         return -ESTALE;
-    if (t->len > MQXI_INLINE && !mqxi_segment_keeps_overflow(q, t->slot)) {
+    if (t->len > q->layout.inlined && !mqxi_segment_keeps_overflow(q, t->slot)) {
         /* Consumed from here on: repaired now, the slot becomes free instead of ready again. */
         atomic_store_explicit(&q->ctl[t->slot], MQXI_CTL_FILLING | t->owner, memory_order_release);
         mqxi_segment_trim_overflow(q, t->slot);
@@ -543,7 +548,7 @@ unsigned mqxi_readiness(struct mqxi_queue *q)
 
     if (vanished(q) || (q->types && mqxi_held_removed(q)))
         return MQXI_CAN_RECEIVE | MQXI_CAN_SEND;
-    room = mqxi_slot_any_free(q) && (!q->types || mqxi_held_room(q, 1));
+    room = mqxi_slot_any_free(q) && (!q->types || mqxi_held_has_room(q, 1));
     return (any_message(q) ? MQXI_CAN_RECEIVE : 0) | (room ? MQXI_CAN_SEND : 0);
 }
 

@@ -33,7 +33,7 @@
 #define MQXI_FRONT  64u  /* slots that are scanned; those behind them are in the tree */
 #define MQXI_FANOUT 32u  /* children of a tree node; leaves are control words */
 #define MQXI_LEVELS 5u   /* enough for MQXI_MAXMSG_MAX: 32^5 leaves */
-#define MQXI_INLINE 160u /* largest message that lives in the slot itself */
+#define MQXI_INLINE 160u /* bytes in the slot itself, for a message that is no larger */
 #define MQXI_PAGE   4096u
 
 /*
@@ -162,7 +162,12 @@ struct mqxi_header {
 
     /* Written by senders.  On a line of its own: what is polled by receivers comes next. */
     _Atomic uint64_t sequence; /* last sequence taken; each send adds one */
-    uint8_t pad2[120];
+
+    /* System V (held.h): messages << MQXI_HELD_BITS | bytes. */
+    _Atomic uint64_t entered;   /* all that were ever put in, as far as they go into the word */
+    _Atomic uint64_t left_seen; /* what `left` was when a sender last had to look */
+    _Atomic uint32_t recount;   /* raised by who mends a slot: these may be wrong */
+    uint8_t pad2[100];
 
     /* Written by senders, together, as the last step of a send. */
     _Atomic uint32_t recv_event;   /* bumped after a message was published; receivers sleep here */
@@ -179,7 +184,8 @@ struct mqxi_header {
     _Atomic uint64_t last_recv_ns;
     _Atomic uint32_t take_tells; /* MQXI_TELLS_POLLERS: as put_tells, for receivers */
     _Atomic uint32_t last_recv_pid; /* System V: msg_lrpid */
-    uint8_t pad4[104];
+    _Atomic uint64_t left; /* System V (held.h): all that were ever taken out, as `entered` */
+    uint8_t pad4[96];
 
     /* Written now and then. */
     _Atomic uint32_t reserved;   /* slots whose pages exist; only grows */
@@ -193,14 +199,8 @@ struct mqxi_header {
      * receiver who removed a message; senders of a sync queue sleep here. */
     _Atomic uint32_t commit_event;
     _Atomic uint32_t dirty; /* MQXI_DIRTY_*: has mqxd to look at the dirty bitmap? */
-
-    /* System V (held.h). */
-    _Atomic uint64_t held;    /* messages << MQXI_HELD_BITS | bytes in the queue: derived from the
-                                 slots.  Changed by who owns the slot concerned */
-    _Atomic uint32_t recount; /* raised by who mends a slot: held may be wrong */
-
     _Atomic uint32_t disk_full; /* mqxd: what is sent cannot be stored now; hint: it may have died */
-    uint8_t pad6[104];
+    uint8_t pad6[116];
 
     /* Readiness (bell.c), written only for who polls. */
     _Atomic uint32_t shown;   /* what the FIFO was last made to show: count of changes << 2 | MQXI_CAN_*
@@ -208,7 +208,10 @@ struct mqxi_header {
     _Atomic uint32_t watched; /* CLOCK_REALTIME second until which somebody may look at the FIFO;
                                  UINT32_MAX: for ever */
     _Atomic uint32_t urgent;  /* bumped at the end of sending what is not of the lowest priority */
-    uint8_t room[116];        /* for what comes later: zero */
+    uint32_t pad8;
+    _Atomic uint64_t disturbed; /* a sequence: of messages up to it, some became ready out of
+                                   their order (engine.c); only grows */
+    uint8_t room[104];          /* for what comes later: zero */
 
     /* mq_notify (notify.c).  notify: 0, or number << 8 | (entry + 1): whose registration holds. */
     _Atomic uint64_t notify;
@@ -236,12 +239,15 @@ struct mqxi_node {
  * What a slot holds beside its control word.  Written by the owner of the
  * slot while it is filling, and by nobody else, unless a field says so.
  * Followed by the message itself, if it has at most MQXI_INLINE bytes; a
- * larger one lies in the slot's part of the overflow region.
+ * larger one lies in the slot's part of the overflow region.  In a System V queue
+ * the first eight of these bytes are the message's type (beside what every message
+ * is read with, since each cache line more takes time); where the slot is behind the
+ * front, the types region has it, too.
  */
 #define MQXI_DISK_GONE (UINT64_C(1) << 63) /* no key has it */
 struct mqxi_slot {
     /* Rarely used: a cache line of its own. */
-    int64_t type;              /* System V message type; also in the types region */
+    int64_t type;              /* not System V's, whose type lies before the message */
     _Atomic uint64_t disk_key; /* mqxd: key of the message of this slot in the store, or 0.  With
                                   MQXI_DISK_GONE: it is leaving, and not in the store any more */
     uint64_t not_before;       /* the rest is for what comes later, and is zero: delay, */
@@ -270,9 +276,10 @@ static_assert(offsetof(struct mqxi_header, reserved) == 640, "growth: own line p
 static_assert(offsetof(struct mqxi_header, commit_event) == 768, "durability: own line pair");
 static_assert(offsetof(struct mqxi_header, state) == 140, "System V: beside the policies");
 static_assert(offsetof(struct mqxi_header, sync) == 192, "durability: beside the policies");
-static_assert(offsetof(struct mqxi_header, disk_full) == 788, "durability: own line pair");
+static_assert(offsetof(struct mqxi_header, disk_full) == 776, "durability: own line pair");
 static_assert(offsetof(struct mqxi_header, chosen) == 196, "durability: beside the policies");
-static_assert(offsetof(struct mqxi_header, held) == 776, "System V: beside durability");
+static_assert(offsetof(struct mqxi_header, entered) == 264, "System V: beside the sequence");
+static_assert(offsetof(struct mqxi_header, left) == 536, "System V: beside the receivers' event");
 static_assert(offsetof(struct mqxi_header, shown) == 896, "readiness: own line pair");
 static_assert(offsetof(struct mqxi_header, notify) == 1024, "notification: own line pair");
 static_assert(sizeof(struct mqxi_notify) == 32, "notification entry size");

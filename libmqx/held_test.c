@@ -22,9 +22,14 @@ static struct mqxi_queue *typed(uint64_t qbytes)
     return q;
 }
 
-static uint64_t held(const struct mqxi_queue *q)
+static uint64_t held(struct mqxi_queue *q)
 {
-    return atomic_load(&q->header->held);
+    return mqxi_held(q);
+}
+
+static void set_held(struct mqxi_queue *q, uint64_t to)
+{
+    atomic_store(&q->header->entered, atomic_load(&q->header->left) + to);
 }
 
 static int put(struct mqxi_queue *q, uint32_t len)
@@ -66,7 +71,7 @@ static void not_beside_an_owner(void)
 
     IS(put(q, 10), 0);
     IS(put(q, 20), 0);
-    atomic_store(&q->header->held, 77);
+    set_held(q, 77);
     mqxi_held_recount(q);
     IS(held(q), 77); /* nobody doubts it */
     mqxi_held_doubt(q);
@@ -87,7 +92,7 @@ static void underflow(void)
 
     IS(put(q, 10), 0);
     IS(put(q, 10), 0);
-    atomic_store(&q->header->held, 0);
+    set_held(q, 0);
     IS(mqxi_take(q, &taken), 0);
     IS(mqxi_take_commit(q, &taken), 0);
     IS(mqxi_repair(q, NULL), 0);

@@ -201,7 +201,8 @@ static void after_access(int sig, siginfo_t *info, void *context)
 
 struct scene {
     unsigned maxmsg, fillers;
-    const char *before, *calls[3]; /* of the first, who is held up, and of the others */
+    const char *before, *calls[4]; /* of the first, who is held up, and of the others; last the
+                                      second's when all that is over: then he also drains it */
     unsigned stride;               /* the second is held up at every so many-th access */
     unsigned again;                /* the others come back that often */
 };
@@ -221,6 +222,8 @@ static bool play(const struct scene *s, unsigned first, unsigned second, unsigne
     callers[0].step = step;
     callers[1].at = second;
     begin(&callers[0]);
+    q = callers[s->calls[3] != NULL].q;
+    make_calls(q, s->calls[3] ? s->calls[3] : "");
     if (strpbrk(s->before, "x!"))
         make_call(q, '+');
     while (history[calls - 1].result >= 0 || history[calls - 1].kind != TAKE)
@@ -319,6 +322,22 @@ static void first_first(void)
     INTERLEAVE({8, 0, "555521----", {"-", "2-"}, 0, 0}, {8, 0, "555521----", {"-", "2", "-"}, 3, 0},
                {8, 0, "5551---", {"-", "21"}, 0, 0}, {70, 0, "555521----", {"-", "2-"}, 0, 0},
                {70, 64, "121", {"-", "2-"}, 0, 0}, {70, 64, "1", {"-", "21"}, 0, 0});
+}
+
+/* Who has just taken one goes to the next without a look at all: not past one that goes before it,
+ * is published late, or comes back. */
+static void next_next(void)
+{
+    INTERLEAVE({8, 0, "1111-", {"--", "2"}, 0, 0}, {8, 0, "1111-", {"--", "2", "-"}, 3, 0},
+               {8, 0, "1111-", {"--", "-2-"}, 0, 0}, {8, 0, "0000-", {"--", "2-1"}, 0, 0},
+               {8, 0, "111-", {"--", "1", "1"}, 3, 0}, {8, 0, "11-", {"--", "1", "1-"}, 2, 0},
+               {8, 0, "11-", {"---", "1", "1"}, 2, 0}, {8, 0, "1-", {"--", "1", "11"}, 2, 0},
+               {8, 0, "1111-x", {"--", "+"}, 0, 0}, {8, 0, "1111-x", {"--", "+-"}, 0, 0},
+               {8, 0, "11111x-", {"--", "+", "-"}, 3, 0}, {8, 0, "222211-", {"--", "1-"}, 0, 0},
+               {70, 0, "11111x-", {"--", "+"}, 0, 0}, {70, 60, "111----", {"--", "2-"}, 0, 0},
+               {8, 0, "", {"1", "11-", "", "1"}, 0, 0}, {8, 0, "", {"1", "11-", "1", "1"}, 3, 0},
+               {8, 0, "x", {"+", "11-", "", "1"}, 0, 0}, {8, 0, "11x", {"+", "1-", "", "1"}, 0, 0},
+               {8, 0, "", {"1", "00-", "", "0"}, 0, 0});
 }
 
 #define LEAF "1111111111111111" /* fills the first node of the tree */
@@ -512,6 +531,7 @@ int main(void)
         UNIT(told_scanned),
         UNIT(told_tree),
         UNIT(first_first),
+        UNIT(next_next),
         UNIT(paths),
         UNIT(given_back_once),
 #else

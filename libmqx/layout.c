@@ -33,14 +33,17 @@ static uint64_t place_tree(struct mqxi_layout *l, uint64_t at)
     return at;
 }
 
-int mqxi_layout(uint32_t maxmsg, uint32_t msgsize, struct mqxi_layout *l)
+/* head: bytes before each message in its slot. */
+static int place(uint32_t maxmsg, uint32_t msgsize, uint32_t head, struct mqxi_layout *l)
 {
     uint64_t at = sizeof(struct mqxi_header);
-    uint32_t in_slot = msgsize < MQXI_INLINE ? msgsize : MQXI_INLINE;
+    uint32_t inlined = MQXI_INLINE - head, in_slot = head + (msgsize < inlined ? msgsize : inlined);
 
     if (maxmsg == 0 || maxmsg > MQXI_MAXMSG_MAX || msgsize == 0 || msgsize > MQXI_MSGSIZE_MAX)
         return -EINVAL;
-    *l = (struct mqxi_layout){.maxmsg = maxmsg, .msgsize = msgsize};
+    *l = (struct mqxi_layout){
+        .maxmsg = maxmsg, .msgsize = msgsize, .inlined = inlined, .head = head};
+    l->type_at = head ? offsetof(struct mqxi_slot, data) : offsetof(struct mqxi_slot, type);
     l->front = maxmsg < MQXI_FRONT ? maxmsg : MQXI_FRONT;
     l->stride = (uint32_t)round_up(sizeof(struct mqxi_slot) + in_slot, 64);
     l->words = (maxmsg + 63) / 64;
@@ -55,19 +58,27 @@ int mqxi_layout(uint32_t maxmsg, uint32_t msgsize, struct mqxi_layout *l)
     l->slots = at;
     at = round_up(at + (uint64_t)maxmsg * l->stride, MQXI_PAGE);
     l->overflow = at;
-    l->room = msgsize > MQXI_INLINE ? round_up(msgsize, MQXI_PAGE) : 0;
+    l->room = msgsize > inlined ? round_up(msgsize, MQXI_PAGE) : 0;
     l->size = at + maxmsg * l->room;
     return 0;
 }
 
+int mqxi_layout(uint32_t maxmsg, uint32_t msgsize, struct mqxi_layout *l)
+{
+    return place(maxmsg, msgsize, 0, l);
+}
+
 int mqxi_layout_of(uint32_t kind, uint32_t maxmsg, uint32_t msgsize, struct mqxi_layout *l)
 {
-    int r = mqxi_layout(maxmsg, msgsize, l);
+    int r;
 
-    if (r < 0 || kind == MQXI_KIND_POSIX)
-        return r;
+    if (kind == MQXI_KIND_POSIX)
+        return mqxi_layout(maxmsg, msgsize, l);
     if (kind != MQXI_KIND_SYSV)
         return -EINVAL;
+    r = place(maxmsg, msgsize, sizeof(int64_t), l);
+    if (r < 0)
+        return r;
     l->types = round_up(l->size, MQXI_PAGE);
     l->size = l->types + (uint64_t)maxmsg * sizeof(int64_t);
     return 0;
@@ -91,14 +102,18 @@ uint64_t mqxi_fingerprint(void)
         offsetof(struct mqxi_header, shown),
         offsetof(struct mqxi_header, lowest),
         offsetof(struct mqxi_header, urgent),
+        offsetof(struct mqxi_header, disturbed),
         offsetof(struct mqxi_header, notify),
         offsetof(struct mqxi_header, entry),
+        offsetof(struct mqxi_header, entered),
+        offsetof(struct mqxi_header, left),
         offsetof(struct mqxi_slot, key),
         offsetof(struct mqxi_slot, len),
         offsetof(struct mqxi_slot, data),
         MQXI_FRONT,
         MQXI_FANOUT,
         MQXI_INLINE,
+        sizeof(int64_t), /* of a System V type before its message */
         MQXI_PAGE,
         MQXI_SEQ_BITS,
         MQXI_GEN_BITS,

@@ -14,6 +14,9 @@ struct mqxi_layout {
     uint64_t room;                                    /* overflow bytes of one slot; 0: none */
     uint64_t level[MQXI_LEVELS];                      /* offset of each tree level, leaves first */
     uint32_t nodes[MQXI_LEVELS];                      /* nodes in it; the last level has one */
+    uint32_t inlined; /* largest message that lives in its slot, */
+    uint32_t head;    /* after so many bytes of the slot's data: System V: the type; else none */
+    uint32_t type_at; /* in a slot */
     uint64_t types;                                   /* System V: offset of the region; else 0 */
     uint64_t size;                                    /* of the file */
 };

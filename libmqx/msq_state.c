@@ -41,7 +41,7 @@ static int64_t seconds(uint64_t ns)
 void mqxi_msq_describe(const struct mqxi_queue *q, struct mqxi_msq_state *out)
 {
     const struct mqxi_header *h = q->header;
-    uint64_t held = atomic_load(&h->held);
+    uint64_t held = mqxi_held(q);
 
     *out = (struct mqxi_msq_state){.id = q->id,
                                    .key = h->key,

@@ -33,6 +33,9 @@ struct mqxi_queue {
     int id;                   /* System V: msqid */
     _Atomic uint32_t rights;  /* sysv.c: what this process may do with it, and for which mode */
     _Atomic uint64_t newest;  /* engine.c: a sequence that was taken; for a quick look */
+    _Atomic uint64_t taken;   /* engine.c: key of a message that was the first, and was taken, */
+    _Atomic uint32_t after;   /* and a hint: the slot after its */
+    _Atomic uint32_t filled;  /* slots.c: hint: the slot of the front that was last claimed */
     _Atomic uint32_t backlog; /* engine.c: messages found in a row, and the queue never empty */
     _Atomic uint32_t freed;   /* engine.c: send_event when the front was last full */
     _Atomic uint32_t skip;    /* engine.c: chances to wait for receivers that are not taken */
@@ -62,7 +65,14 @@ static inline struct mqxi_slot *mqxi_slot(const struct mqxi_queue *q, uint32_t s
 /* Where a message of len bytes in this slot lies.  len must have been checked. */
 static inline uint8_t *mqxi_payload(const struct mqxi_queue *q, uint32_t slot, uint32_t len)
 {
-    return len <= MQXI_INLINE ? mqxi_slot(q, slot)->data : q->overflow + slot * q->layout.room;
+    return len <= q->layout.inlined ? mqxi_slot(q, slot)->data + q->layout.head
+                                    : q->overflow + slot * q->layout.room;
+}
+
+/* Where its type is: to be looked at and set as those fields. */
+static inline int64_t *mqxi_slot_type(const struct mqxi_queue *q, uint32_t slot)
+{
+    return (int64_t *)(void *)((uint8_t *)mqxi_slot(q, slot) + q->layout.type_at);
 }
 
 static inline uint32_t mqxi_key_prio(uint64_t key)

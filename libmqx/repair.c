@@ -18,6 +18,7 @@
 #include "durable.h"
 #include "held.h"
 #include "index.h"
+#include "order.h"
 #include "segment.h"
 #include "slots.h"
 #include "wait.h"
@@ -98,6 +99,7 @@ static int give_back(struct mqxi_queue *q, uint32_t slot, uint64_t seen)
     if (slot >= q->layout.front)
         r = mqxi_index_refresh(q, slot);
     atomic_fetch_add(&q->header->urgent, 1); /* as if it had been sent just now: engine.c's look */
+    mqxi_order_disturb(q, 0);
     mqxi_event_signal(&q->header->recv_event, q->types);
     if (atomic_load(&q->header->put_tells) & MQXI_TELLS_POLLERS)
         mqxi_bell_sync(q);

@@ -28,16 +28,29 @@ void mqxi_slot_raise_front(struct mqxi_queue *q, uint32_t slots)
         ;
 }
 
+/*
+ * The lowest, as long as receivers keep up.  Where what was sent last is still there, the one
+ * behind that: what a receiver has just freed, or is about to free, is in his cache, and what
+ * comes next is where it is expected (order.h).
+ */
 static int claim_in_front(struct mqxi_queue *q, uint64_t owner, uint32_t *slot)
 {
-    for (uint32_t i = 0; i < q->layout.front; i++)
+    uint32_t last = atomic_load_explicit(&q->filled, memory_order_relaxed), i = 0;
+
+    if (last < q->layout.front - 1 &&
+        atomic_load_explicit(&q->ctl[last], memory_order_relaxed) != MQXI_CTL_FREE)
+        i = last + 1;
+    for (uint32_t n = q->layout.front; n > 0; n--) {
         if (atomic_load_explicit(&q->ctl[i], memory_order_acquire) == MQXI_CTL_FREE &&
             claim(q, i, owner)) {
             mqxi_slot_raise_front(q, i + 1);
             mqxi_fetch_next(q, i, true);
+            atomic_store_explicit(&q->filled, i, memory_order_relaxed);
             *slot = i;
             return 0;
         }
+        i = i + 1 == q->layout.front ? 0 : i + 1;
+    }
     return -EAGAIN;
 }
 

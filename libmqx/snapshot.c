@@ -66,7 +66,7 @@ __attribute__((no_sanitize("thread"))) static void copy(const struct mqxi_queue 
     const uint8_t *from;
 
     out->sent_ns = s->sent_ns;
-    out->type = s->type;
+    out->type = mqxi_slot_see(mqxi_slot_type(q, slot));
     out->pid = s->pid;
     out->uid = s->uid;
     out->len = s->len;
@@ -100,7 +100,7 @@ static void fill(struct mqxi_queue *q, uint32_t slot, const struct mqxi_snapshot
 {
     struct mqxi_slot *s = mqxi_slot(q, slot);
 
-    s->type = m->type;
+    *mqxi_slot_type(q, slot) = m->type;
     s->key = m->key;
     s->len = m->len;
     s->pid = m->pid;
@@ -110,7 +110,7 @@ static void fill(struct mqxi_queue *q, uint32_t slot, const struct mqxi_snapshot
     atomic_store(&s->disk_key, m->key);
     if (q->types) {
         atomic_store(&q->types[slot], m->type);
-        atomic_fetch_add(&q->header->held, MQXI_HELD_ONE + m->len);
+        atomic_fetch_add(&q->header->entered, MQXI_HELD_ONE + m->len);
     }
     atomic_store(&q->ctl[slot], m->key);
     if (slot >= q->layout.front)
@@ -134,7 +134,7 @@ int mqxi_snapshot_restore(struct mqxi_queue *q, uint32_t slot, const struct mqxi
         return r;
     if (atomic_load(&q->ctl[slot]) != MQXI_CTL_FREE)
         return -EBADMSG;
-    if (message->len > MQXI_INLINE)
+    if (message->len > q->layout.inlined)
         r = mqxi_segment_reserve_overflow(q, slot, message->len);
     if (r < 0)
         return r;

@@ -149,8 +149,8 @@ static int count(uint32_t index, void *arg)
     if (r == 0)
         r = mqxi_segment_peek_sysv(path, &h, &st);
     if (r == 0)
-        is = (struct mqxi_msq_state){.messages = mqxi_held_count(atomic_load(&h.held)),
-                                     .bytes = atomic_load(&h.held) & MQXI_HELD_BYTES};
+        is = (struct mqxi_msq_state){.messages = mqxi_held_count(mqxi_held_copied(&h)),
+                                     .bytes = mqxi_held_copied(&h) & MQXI_HELD_BYTES};
     else if (r == -EACCES)
         mqxi_remote_msgctl(id, MQXI_COUNT, &is);
     c->messages += is.messages;
