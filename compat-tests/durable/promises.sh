@@ -42,13 +42,14 @@ who_waits() {
     status 1 mqx send q withdrawn
     grep -q "not sent" err || no "it said: $(cat err)"
     is "messages" 0 "$(messages q)"
-    start_mqxd # restored policies wait as long
+    start_mqxd
     status 0 mqx send q kept
     kill_mqxd
     lose_memory
+    configure '' # a queue that is restored waits as it did
     start_mqxd
     kill_mqxd
-    status 1 mqx send q withdrawn
+    status 1 timeout 25 mqx send q withdrawn
     is "messages" 1 "$(messages q)"
 }
 
@@ -443,6 +444,39 @@ full_disk() {
     umount small
 }
 
+# Where a removal needs more room than the store has free: there are messages in many of its pages.
+full_disk_deep() {
+    local before count=12000 text
+    text=$(printf '0:%0100d' 0)
+    small_disk 4m
+    configure 'window = 50ms' '[*]' 'durable = async' 'maxmsg = 100000' 'msgsize = 4096'
+    start_mqxd
+    before=$(transactions)
+    kill -STOP "$mqxd"
+    # shellcheck disable=SC2046 # many words
+    LD_PRELOAD=$scratch/lib/libmqx_preload.so producer /q $(yes "$text" | head -n $count) >sent ||
+        no "the producer ended with $?"
+    kill -CONT "$mqxd"
+    await "all to be stored" has_changed "$before"
+    fill_disk
+    while mqx send --nonblock q "$(printf '%03000d' 0)" 2>err; do
+        count=$((count + 1))
+    done
+    is_full || no "mqxd said: $(cat mqxd.log)"
+    before=$(transactions)
+    kill -STOP "$mqxd"
+    status 0 mqx recv --count 900 q
+    kill -CONT "$mqxd"
+    await "the removals" has_changed "$before"
+    kill_mqxd
+    lose_memory
+    start_mqxd
+    [ "$(messages q)" -le $((count - 900)) ] ||
+        no "there are $(messages q) messages, of $count less 900"
+    kill_mqxd
+    umount small
+}
+
 # --- a broken disk ---------------------------------------------------------------------------------
 
 # From now on, this system call of mqxd's fails so.
@@ -547,6 +581,7 @@ try "one transaction for all senders of all queues" all_in_one
 try "what passes through within the window never reaches the disk" passing_through
 if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     try "a full disk is as a full queue, removals go on" full_disk
+    try "... however many pages they need" full_disk_deep
 else
     skip "a full disk is as a full queue" "nothing can be mounted here"
 fi
