@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "durable.h"
+#include "messages.h"
 #include "names.h"
 #include "node.h"
 #include "replace.h"
@@ -23,8 +24,14 @@ static struct timespec time_of(uint64_t ns)
     return (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
 }
 
+static bool can_create(const struct view *v)
+{
+    return v->shows == SHOWS_QUEUES && !view_is_read_only(v) && !v->folders;
+}
+
 void attr_directory(const struct view *v, struct stat *st)
 {
+    const struct view sysv = {.shows = SHOWS_SYSV};
     bool is_root = view_same(v, &(struct view){0});
     char path[PATH_MAX];
     struct stat real;
@@ -32,11 +39,13 @@ void attr_directory(const struct view *v, struct stat *st)
     if (v->shows == SHOWS_SYSV) {
         sysv_directory_attr(st);
         st->st_ino = view_ino(v);
+        if (!view_same(v, &sysv)) /* nothing is removed there */
+            st->st_mode = S_IFDIR | 0555;
         return;
     }
     *st = (struct stat){
         .st_ino = is_root ? FUSE_ROOT_ID : view_ino(v),
-        .st_mode = S_IFDIR | (v->shows == SHOWS_QUEUES && !view_is_read_only(v) ? 01777 : 0555),
+        .st_mode = S_IFDIR | (can_create(v) ? 01777 : 0555),
         .st_nlink = 2 + is_root};
     st->st_uid = geteuid();
     st->st_gid = getegid();
@@ -96,8 +105,12 @@ static int attr_of(fuse_ino_t ino, struct stat *st)
     struct attached *a;
     int r;
 
-    if (node_view(ino)) {
+    if (node_view(ino) && !node_folder(ino)) {
         attr_directory(node_view(ino), st);
+        return 0;
+    }
+    if (!node_view(ino) && node_of(ino)->kind == NODE_MESSAGE) {
+        message_attr(node_of(ino), st);
         return 0;
     }
     if (node_of(ino)->kind == NODE_TEXT) {
@@ -107,7 +120,10 @@ static int attr_of(fuse_ino_t ino, struct stat *st)
     r = node_resolve(node_of(ino), &file, &a);
     if (r < 0)
         return r;
-    attr_queue(&file, &node_of(ino)->view, a, st);
+    if (node_folder(ino))
+        folder_attr(&file, a, st);
+    else
+        attr_queue(&file, &node_of(ino)->view, a, st);
     if (a)
         attached_put(a);
     return 0;
@@ -203,7 +219,7 @@ void attr_set(fuse_req_t request, fuse_ino_t ino, struct stat *want, int which,
               struct fuse_file_info *fi)
 {
     struct stat now;
-    int r = node_view(ino) || node_of(ino)->kind == NODE_TEXT
+    int r = node_view(ino) || node_of(ino)->kind != NODE_QUEUE
                 ? -EPERM
                 : set(node_of(ino), want, which, &now);
 

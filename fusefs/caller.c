@@ -13,6 +13,7 @@
 
 #include "sys.h"
 
+#define GROUPS 1024 /* that a user may be in; of more, the first ones count */
 #define STATUS 1024 /* bytes at the beginning of /proc/PID/status, where all that we want is */
 
 static bool number_behind(const char *status, const char *label, uint32_t *out)
@@ -180,6 +181,27 @@ bool caller_may_signal(uid_t uid, pid_t pid)
     line = strstr(status, "\nUid:");
     return uid == 0 || (line && sscanf(line, "\nUid: %u %*u %u", &real, &saved) == 2 &&
                         (uid == real || uid == saved));
+}
+
+static bool is_in_group(fuse_req_t request, gid_t gid)
+{
+    gid_t groups[GROUPS];
+    int n = fuse_req_ctx(request)->gid == gid ? 0 : fuse_req_getgroups(request, GROUPS, groups);
+
+    for (int i = 0; i < n && i < GROUPS; i++)
+        if (groups[i] == gid)
+            return true;
+    return fuse_req_ctx(request)->gid == gid;
+}
+
+bool caller_may(fuse_req_t request, const struct stat *st, mode_t want)
+{
+    uid_t uid = fuse_req_ctx(request)->uid;
+    mode_t mode = uid == st->st_uid                     ? st->st_mode >> 6
+                  : is_in_group(request, st->st_gid) ? st->st_mode >> 3
+                                                     : st->st_mode;
+
+    return uid == 0 || (mode & want) == want;
 }
 
 bool caller_is_dead(pid_t tid)

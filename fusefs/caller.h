@@ -28,6 +28,10 @@ void caller_end(struct caller *c);
 /* May a user's process signal this one, as the kernel sees it? */
 bool caller_may_signal(uid_t uid, pid_t pid);
 
+/* May who makes this request read (4) or write (2) what has these attributes?  For what the kernel
+ * (default_permissions) was not asked. */
+bool caller_may(fuse_req_t request, const struct stat *st, mode_t want);
+
 /* Is there no such thread any more?  (0: one that we cannot see.) */
 bool caller_is_dead(pid_t tid);
 /* The same, or is it dead but for its parent's asking how it ended? */

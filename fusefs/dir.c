@@ -13,6 +13,7 @@
 
 #include "anyname.h"
 #include "attr.h"
+#include "messages.h"
 #include "msqids.h"
 #include "node.h"
 #include "segment.h"
@@ -26,6 +27,7 @@ struct entry {
 
 struct dir {
     struct view view;
+    const struct node *folder; /* of a queue, whose node lives as long as this is open; or NULL */
     struct entry *entry;
     size_t count, room;
 };
@@ -35,7 +37,7 @@ static void clear(struct dir *d)
     for (size_t i = 0; i < d->count; i++)
         free(d->entry[i].name);
     free(d->entry);
-    *d = (struct dir){.view = d->view};
+    *d = (struct dir){.view = d->view, .folder = d->folder};
 }
 
 static int add(struct dir *d, const char *name, uint64_t ino, mode_t type)
@@ -65,7 +67,8 @@ static int add_queue(struct dir *d, const char *full, const char *name)
     if (mqxi_name_path(full, path) < 0 || mqxi_sys_stat(AT_FDCWD, path, &st) < 0 ||
         !S_ISREG(st.mode) || (geteuid() != 0 && st.uid != geteuid()))
         return 0;
-    return add(d, name, st.ino, S_IFREG);
+    return d->view.folders ? add(d, name, folder_ino(st.ino), S_IFDIR)
+                           : add(d, name, st.ino, S_IFREG);
 }
 
 static int add_posix(const char *name, void *arg)
@@ -87,6 +90,11 @@ static int add_sysv(uint32_t index, void *arg)
     return add_queue(arg, name, name + sizeof(MQXI_SYSV_DIR));
 }
 
+static int add_message(const char *name, uint64_t ino, void *arg)
+{
+    return add(arg, name, ino, S_IFREG);
+}
+
 static int fill(struct dir *d)
 {
     const struct view root = {0}, help = {.shows = SHOWS_HELP}, sysv = {.shows = SHOWS_SYSV};
@@ -95,7 +103,7 @@ static int fill(struct dir *d)
 
     clear(d);
     attr_directory(&d->view, &st);
-    r = add(d, ".", st.st_ino, S_IFDIR);
+    r = add(d, ".", d->folder ? folder_ino(d->folder->ino) : st.st_ino, S_IFDIR);
     attr_directory(&root, &st);
     if (r == 0)
         r = add(d, "..", st.st_ino, S_IFDIR);
@@ -106,6 +114,8 @@ static int fill(struct dir *d)
     attr_text(&st);
     if (r == 0 && d->view.shows == SHOWS_HELP)
         r = add(d, VIEW_TEXT, st.st_ino, S_IFREG);
+    if (r == 0 && d->folder)
+        r = message_list(d->folder, add_message, d);
     if (r == 0 && d->view.shows == SHOWS_SYSV)
         r = mqxi_msqid_list(add_sysv, d);
     return r == 0 && d->view.shows == SHOWS_QUEUES ? mqxi_segment_list(add_posix, d) : r;
@@ -132,6 +142,7 @@ void dir_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     }
     d->view = *view;
+    d->folder = node_folder(ino);
     fi->fh = (uintptr_t)d;
     if (fuse_reply_open(request, fi) < 0) /* nobody will release it */
         drop(d);

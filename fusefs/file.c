@@ -76,7 +76,7 @@ struct file *file_open(struct attached *a, const struct view *view, int flags, l
     return f;
 }
 
-struct file *file_open_text(char *text)
+struct file *file_open_text(struct text text)
 {
     struct file *f = new_file();
 

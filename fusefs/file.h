@@ -3,6 +3,7 @@
 #define MQXFS_FILE_H
 
 #include "attached.h"
+#include "form.h"
 #include "mqxfs.h"
 #include "remote.h"
 #include "views.h"
@@ -16,8 +17,8 @@ struct record;
  * name says one (sysv.h); node: through which it was opened. */
 struct file *file_open(struct attached *a, const struct view *view, int flags, long type,
                        fuse_ino_t node);
-/* A file that only shows this text, which is freed with it.  NULL: no memory. */
-struct file *file_open_text(char *text);
+/* A file that only shows these bytes, which are freed with it.  NULL: no memory. */
+struct file *file_open_text(struct text text);
 bool file_is_text(const struct file *f);
 /* Is it open for reading and writing, and has no offset (opened.c)? */
 bool file_is_both(const struct file *f);

@@ -47,14 +47,14 @@ struct node *node_new(enum node_kind kind, const struct view *view, const char *
     return n;
 }
 
-struct node *node_directory(const struct view *view)
+struct node *node_directory(const struct view *view, const char *name, uint64_t ino)
 {
     for (struct node *n = directories; n; n = n->next)
-        if (view_same(&n->view, view)) {
+        if (n->ino == ino && view_same(&n->view, view) && strcmp(n->name, name) == 0) {
             n->lookups++;
             return n;
         }
-    return node_new(NODE_DIRECTORY, view, "", view_ino(view));
+    return node_new(NODE_DIRECTORY, view, name, ino);
 }
 
 const struct view *node_view(fuse_ino_t number)
@@ -63,6 +63,13 @@ const struct view *node_view(fuse_ino_t number)
     const struct node *n = number == FUSE_ROOT_ID ? NULL : node_of(number);
 
     return !n ? &root : n->kind == NODE_DIRECTORY ? &n->view : NULL;
+}
+
+const struct node *node_folder(fuse_ino_t number)
+{
+    const struct view *v = node_view(number);
+
+    return v && v->shows == SHOWS_MESSAGES ? node_of(number) : NULL;
 }
 
 void node_forget(struct node *n, uint64_t lookups)

@@ -10,7 +10,13 @@
 #include "sys.h"
 #include "views.h"
 
-enum node_kind { NODE_QUEUE, NODE_DIRECTORY, NODE_TEXT };
+enum node_kind { NODE_QUEUE, NODE_DIRECTORY, NODE_TEXT, NODE_MESSAGE };
+
+/* Which one it is, and what is said of it: it never changes. */
+struct node_message {
+    uint64_t key, sent_ns;
+    uint32_t len, uid, gid; /* of its sender, and of the queue */
+};
 
 struct node {
     enum node_kind kind;
@@ -18,20 +24,25 @@ struct node {
     uint64_t lookups; /* the kernel's references */
     uint64_t ino;     /* of the segment: which queue the name meant */
     bool sound;       /* which could be attached then */
+    struct node_message message;
     struct node *next, *previous;
-    char *name;
+    char *name; /* of the queue; a directory that is none: "" */
 };
 
 /* A new node with one reference; its number is unlike that of any other that lives.  NULL: no
  * memory. */
 struct node *node_new(enum node_kind kind, const struct view *view, const char *name, uint64_t ino);
-/* The directory's node, with one reference more. */
-struct node *node_directory(const struct view *view);
+/* The directory's node, with one reference more.  Of a queue (SHOWS_MESSAGES), name and ino say
+ * which. */
+struct node *node_directory(const struct view *view, const char *name, uint64_t ino);
 /* The queue has another name now: its nodes, too. */
 void node_rename(uint64_t ino, const char *name);
 void node_forget(struct node *n, uint64_t lookups);
 /* The session is over: the kernel does not say so of each. */
 void node_forget_all(void);
+
+/* A queue's directory; NULL: it is none. */
+const struct node *node_folder(fuse_ino_t number);
 
 static inline fuse_ino_t node_number(const struct node *n)
 {

@@ -5,6 +5,7 @@
  */
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,8 @@
 #include "dir.h"
 #include "durable.h"
 #include "file.h"
+#include "messages.h"
+#include "move.h"
 #include "mqxfs.h"
 #include "names.h"
 #include "node.h"
@@ -63,7 +66,7 @@ static int make_entry(const struct view *view, const char *name, const struct mq
 
 static int look_up_directory(const struct view *view, struct fuse_entry_param *out)
 {
-    struct node *n = node_directory(view);
+    struct node *n = node_directory(view, "", view_ino(view));
 
     if (!n)
         return -ENOMEM;
@@ -101,10 +104,40 @@ static int look_up_queue(const struct view *in, const char *name, struct fuse_en
     return r;
 }
 
-static int look_up(const struct view *in, const char *name, struct fuse_entry_param *out)
+static int look_up_message(const struct node *folder, const char *name,
+                           struct fuse_entry_param *out)
 {
+    struct node *n;
+    int r;
+
+    *out = (struct fuse_entry_param){.ino = 0};
+    r = message_look_up(folder, name, &n, &out->attr);
+    if (r == 0)
+        out->ino = node_number(n);
+    return r;
+}
+
+/* full: its name as that of a queue. */
+static int look_up_full(const struct view *in, const char *full, struct fuse_entry_param *out)
+{
+    struct node *n;
+    int r;
+
+    if (!in->folders)
+        return look_up_queue(in, full, out);
+    *out = (struct fuse_entry_param){.ino = 0};
+    r = folder_look_up(in, full, &n, &out->attr);
+    if (r == 0)
+        out->ino = node_number(n);
+    return r;
+}
+
+static int look_up(fuse_ino_t parent, const char *name, struct fuse_entry_param *out)
+{
+    const struct view sysv = {.shows = SHOWS_SYSV}, *in = node_view(parent);
     char full[NAME_MAX + 1];
     struct view inner;
+    int r;
 
     if (!in)
         return -ENOTDIR;
@@ -112,10 +145,13 @@ static int look_up(const struct view *in, const char *name, struct fuse_entry_pa
         return look_up_directory(&inner, out);
     switch (in->shows) {
     case SHOWS_QUEUES:
-        return look_up_queue(in, name, out);
+        return look_up_full(in, name, out);
     case SHOWS_SYSV:
         inner = *in;
-        return sysv_enter(name, full, &inner) < 0 ? -ENOENT : look_up_queue(&inner, full, out);
+        r = view_same(in, &sysv) ? sysv_enter(name, full, &inner) : sysv_full_name(name, full);
+        return r < 0 ? -ENOENT : look_up_full(&inner, full, out);
+    case SHOWS_MESSAGES:
+        return look_up_message(node_folder(parent), name, out);
     case SHOWS_HELP:
         return look_up_text(in, name, out);
     default:
@@ -126,7 +162,7 @@ static int look_up(const struct view *in, const char *name, struct fuse_entry_pa
 static void op_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
     struct fuse_entry_param entry;
-    int r = look_up(node_view(parent), name, &entry);
+    int r = look_up(parent, name, &entry);
 
     if (r < 0)
         fuse_reply_err(request, -r);
@@ -167,14 +203,16 @@ static int remove_posix(const char *name, uid_t caller)
 
 static void op_unlink(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
-    const struct view *in = node_view(parent);
+    const struct view sysv = {.shows = SHOWS_SYSV}, *in = node_view(parent);
     uid_t caller = fuse_req_ctx(request)->uid;
     char full[NAME_MAX + 1];
     int r = -EPERM; /* views are for the messages; a queue has one name that it can lose */
 
     if (parent == FUSE_ROOT_ID)
         r = remove_posix(name, caller);
-    else if (in && in->shows == SHOWS_SYSV)
+    else if (node_folder(parent))
+        r = message_remove(request, node_folder(parent), name);
+    else if (in && view_same(in, &sysv))
         r = sysv_full_name(name, full) < 0 ? -ENOENT : sysv_remove(full, caller);
     fuse_reply_err(request, -r);
 }
@@ -208,18 +246,33 @@ static struct file *file_of(const struct fuse_file_info *fi)
     return (struct file *)(uintptr_t)fi->fh;
 }
 
-static int open_text(char *text, struct fuse_file_info *fi)
+static int open_text(struct text text, struct fuse_file_info *fi)
 {
-    struct file *f = text ? file_open_text(text) : NULL;
+    struct file *f = text.bytes ? file_open_text(text) : NULL;
 
     if (!f) {
-        free(text);
+        free(text.bytes);
         return -ENOMEM;
     }
     fi->fh = (uintptr_t)f;
     fi->direct_io = 1;
     fi->noflush = 1;
     return 0;
+}
+
+/* text NULL: no memory. */
+static int open_string(char *text, struct fuse_file_info *fi)
+{
+    return open_text((struct text){(uint8_t *)text, text ? (uint32_t)strlen(text) : 0}, fi);
+}
+
+/* The message as it is now, whatever becomes of it. */
+static int open_message(fuse_req_t request, const struct node *n, struct fuse_file_info *fi)
+{
+    struct text text = {0};
+    int r = (fi->flags & O_ACCMODE) == O_RDONLY ? message_read(request, n, &text) : -EROFS;
+
+    return r < 0 ? r : open_text(text, fi);
 }
 
 static int open_queue(const struct node *n, struct fuse_file_info *fi)
@@ -232,7 +285,7 @@ static int open_queue(const struct node *n, struct fuse_file_info *fi)
     if (view_is_read_only(&n->view) && (fi->flags & O_ACCMODE) != O_RDONLY)
         r = -EROFS;
     else if (n->view.form == FORM_STATUS)
-        r = open_text(status_text(a), fi);
+        r = open_string(status_text(a), fi);
     else
         r = open_attached(a, &n->view, n->name, node_number(n), fi);
     if (r < 0 || n->view.form == FORM_STATUS)
@@ -251,9 +304,10 @@ static void forget_attributes(fuse_req_t request, fuse_ino_t ino)
 
 static void op_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    int r = node_view(ino)                    ? -EISDIR
-            : node_of(ino)->kind == NODE_TEXT ? open_text(views_help(), fi)
-                                              : open_queue(node_of(ino), fi);
+    int r = node_view(ino)                       ? -EISDIR
+            : node_of(ino)->kind == NODE_TEXT    ? open_string(views_help(), fi)
+            : node_of(ino)->kind == NODE_MESSAGE ? open_message(request, node_of(ino), fi)
+                                                 : open_queue(node_of(ino), fi);
 
     if (r == 0)
         forget_attributes(request, ino);
@@ -325,7 +379,7 @@ static void op_create(fuse_req_t request, fuse_ino_t parent, const char *name, m
     struct attached *a = NULL;
     struct mqxi_stat file;
     int r = !in                         ? -ENOTDIR
-            : in->shows != SHOWS_QUEUES ? -EPERM
+            : in->shows != SHOWS_QUEUES || in->folders ? -EPERM
             : view_is_read_only(in)     ? -EROFS
                                         : 0;
 
@@ -477,11 +531,15 @@ static void op_link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const
 static void op_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t to,
                       const char *new_name, unsigned flags)
 {
-    int r = parent == FUSE_ROOT_ID && to == FUSE_ROOT_ID
-                ? replace_name(name, new_name, flags, fuse_req_ctx(request)->uid)
-                : -EPERM;
+    const struct node *a = node_folder(parent), *b = node_folder(to);
 
-    fuse_reply_err(request, -r);
+    if (a && b && !(flags & RENAME_EXCHANGE))
+        move_message(request, a, name, b, new_name);
+    else
+        fuse_reply_err(request, parent == FUSE_ROOT_ID && to == FUSE_ROOT_ID
+                                    ? -replace_name(name, new_name, flags,
+                                                    fuse_req_ctx(request)->uid)
+                                    : EPERM);
 }
 
 const struct fuse_lowlevel_ops mqxfs_ops = {

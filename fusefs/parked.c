@@ -100,7 +100,7 @@ void parked_serve(struct attached *a, enum direction direction)
     /* Who is told to try himself gets his chance before anybody behind him: his trying makes this
      * due again, and else the next tick. */
     for (struct parked *p = w->first; p && !told; p = next) {
-        bool rings = !p->request;
+        bool rings = !p->request && !p->move;
 
         seen = each ? seen : mqxi_event_read(event);
         next = p->next;

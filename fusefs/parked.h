@@ -9,13 +9,14 @@
 #include "stored.h"
 
 struct file;
+struct move;
 
 /* A read or write that may have to wait; or a process that waits elsewhere (doorbell.c). */
 struct parked {
     struct parked *next, *previous;
     struct attached *attached;
     enum direction direction;
-    fuse_req_t request; /* NULL: it will try itself, when it was told to */
+    fuse_req_t request; /* NULL: it will try itself, when it was told to; but see move */
     /* Try to answer it.  False: it must wait (on); true: it was answered, or lives on elsewhere. */
     bool (*attempt)(struct parked *p);
     void (*discard)(struct parked *p); /* free it and what belongs to it */
@@ -26,6 +27,7 @@ struct parked {
     bool ends; /* there is nothing: that is the end of file */
     /* A write: the message; and where it went, when only the disk is waited for. */
     bool control; /* by ioctl: the answer has no count */
+    struct move *move; /* FOR_DISK without a request: a message that is moved; else NULL */
     uint32_t prio;
     size_t written; /* what the answer says was written */
     void *data;

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "anyname.h"
-#include "form.h"
 #include "held.h"
 #include "parked.h"
 #include "snapshot.h"
@@ -184,9 +183,9 @@ void record_drop(struct record *r, struct attached *a)
     *r = (struct record){0};
 }
 
-void record_text(struct record *r, char *text)
+void record_text(struct record *r, struct text text)
 {
     r->state = RECORD_SHOWN;
-    r->bytes = (uint8_t *)text;
-    r->len = r->room = (uint32_t)strlen(text);
+    r->bytes = text.bytes;
+    r->len = r->room = text.len;
 }

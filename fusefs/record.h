@@ -5,6 +5,7 @@
 #include "attached.h"
 #include "choose.h"
 #include "engine.h"
+#include "form.h"
 #include "views.h"
 
 enum record_state {
@@ -36,7 +37,7 @@ void record_give_back(struct record *r, struct attached *a);
 /* Forget it; one that is held goes back. */
 void record_drop(struct record *r, struct attached *a);
 
-/* Show this text, which is freed with the record. */
-void record_text(struct record *r, char *text);
+/* Show these bytes, which are freed with the record. */
+void record_text(struct record *r, struct text text);
 
 #endif

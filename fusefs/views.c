@@ -50,6 +50,11 @@ static const struct named {
      "                   and \"text\", or \"base64\" if it is no UTF-8.  Written ones need one of\n"
      "                   the last two, and may have a \"priority\".\n"},
     {".stat", {.form = FORM_STATUS}, ".stat/QUEUE        Tells what is known about the queue.\n"},
+    {".messages",
+     {.folders = true},
+     ".messages/QUEUE/   A directory of the messages in the queue, each a file, the next one first:\n"
+     "                   cat and cp leave it there, rm consumes it, and so does mv to another\n"
+     "                   queue: mv .messages/a/ID .messages/b/\n"},
     {".sysv",
      {.shows = SHOWS_SYSV},
      ".sysv/ID           A System V queue.  .sysv/ID.TYPE: its messages of this type.\n"},
@@ -71,25 +76,39 @@ static const char after[] =
 
 static bool can_be_combined(const struct view *v)
 {
-    return v->shows != SHOWS_HELP && v->shows != SHOWS_SYSV && v->form != FORM_STATUS;
+    return v->shows != SHOWS_HELP && v->form != FORM_STATUS;
+}
+
+/* Messages of System V queues have no priorities, and messages as files are in no stream. */
+static bool contradict(const struct view *v)
+{
+    bool sysv = v->shows == SHOWS_SYSV;
+
+    return (sysv && (v->prio || v->peeks || v->form == FORM_JSON)) ||
+           (v->folders && (v->prio || v->peeks || v->reads || v->shows == SHOWS_PRIORITIES)) ||
+           /* Who only looks cannot follow: a message of higher priority would come before those
+            * seen. */
+           (v->peeks && v->reads == READS_FOR_EVER);
 }
 
 /* Both properties together.  False: they contradict each other. */
 static bool merge(const struct view *a, const struct view *b, struct view *out)
 {
-    if (a->shows || (a->reads && b->reads) || (a->form && b->form) || (a->peeks && b->peeks))
+    if ((a->shows && a->shows != SHOWS_SYSV) || (a->shows && b->shows) ||
+        (a->reads && b->reads) || (a->form && b->form) || (a->peeks && b->peeks) ||
+        (a->folders && b->folders))
         return false;
     /* A priority is given once. */
     if ((!can_be_combined(b) && !view_same(a, &(struct view){0})) || !can_be_combined(a) ||
         (b->shows == SHOWS_PRIORITIES && a->prio))
         return false;
-    *out = (struct view){.shows = b->shows,
+    *out = (struct view){.shows = a->shows | b->shows,
                          .reads = a->reads | b->reads,
                          .form = a->form | b->form,
                          .peeks = a->peeks || b->peeks,
+                         .folders = a->folders || b->folders,
                          .prio = a->prio};
-    /* Who only looks cannot follow: a message of higher priority would come before those seen. */
-    return !(out->peeks && out->reads == READS_FOR_EVER);
+    return !contradict(out);
 }
 
 static int enter_priority(const struct view *in, const char *name, struct view *out)
@@ -118,7 +137,8 @@ int view_enter(const struct view *in, const char *name, struct view *out)
 
 uint64_t view_ino(const struct view *v)
 {
-    return UINT64_C(1) << 62 | (uint64_t)v->prio << 16 | (uint64_t)v->shows << 8 |
+    return UINT64_C(1) << 62 | (uint64_t)v->prio << 16 | (uint64_t)v->folders << 11 |
+           (uint64_t)v->shows << 8 |
            (uint64_t)v->peeks << 7 | (uint64_t)v->form << 4 | v->reads;
 }
 

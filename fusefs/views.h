@@ -11,7 +11,8 @@ enum view_shows {
     SHOWS_PRIORITIES,
     SHOWS_SYSV,
     SHOWS_HELP,
-    SHOWS_CALLS, /* not a directory: a file for msgsnd and so on alone (calls.c) */
+    SHOWS_CALLS,    /* not a directory: a file for msgsnd and so on alone (calls.c) */
+    SHOWS_MESSAGES, /* of one queue */
 };
 /* What a read does behind a message's end, and without a message. */
 enum view_reads { READS_ONE, READS_AT_ONCE, READS_UNTIL_EMPTY, READS_FOR_EVER };
@@ -30,6 +31,7 @@ struct view {
     uint8_t reads; /* enum view_reads */
     uint8_t form;  /* enum view_form */
     bool peeks;    /* without taking; nothing is written */
+    bool folders;  /* queues are directories, which show messages (messages.h) */
     uint16_t prio; /* 0: any; else the priority that is written and read, + 1 */
 };
 
