@@ -20,6 +20,7 @@ enum {
 /* One subcommand: argv[0] is "mqx: " and its name. */
 int cmd_conf(int argc, char **argv);
 int cmd_create(int argc, char **argv);
+int cmd_each(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_recv(int argc, char **argv);
 int cmd_run(int argc, char **argv);

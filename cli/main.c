@@ -18,6 +18,7 @@ static const struct {
     {"stat", "show one queue", cmd_stat},
     {"send", "send a message", cmd_send},
     {"recv", "receive messages", cmd_recv},
+    {"each", "run a command for each message", cmd_each},
     {"store", "check, dump, back up or compact what mqxd keeps on disk", cmd_store},
     {"unlink", "remove queues", cmd_unlink},
 };

@@ -1,28 +1,16 @@
 /*
  * mqx recv: messages to standard output, their bytes and nothing else unless
  * asked for.  A message is consumed when it is written; one that cannot be
- * written is back in its place.  mq_receive cannot do that: the engine can.
+ * written is back in its place.
  */
 #include <errno.h>
 #include <getopt.h>
-#include <mqueue.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "anyname.h"
 #include "cli.h"
-#include "guard.h"
-#include "handles.h"
-#include "held.h"
-#include "mqx.h"
-#include "msqs.h"
-#include "remote.h"
-#include "repair.h"
-#include "stored.h"
-#include "thread.h"
-#include "wait.h"
-#include "withdraw.h"
+#include "source.h"
 
 static const char help[] =
     "usage: mqx recv [OPTION...] QUEUE\n"
@@ -37,9 +25,6 @@ static const char help[] =
     "                       type; where it is negative, the lowest type that is at most as high\n"
     "  --nonblock           do not wait: exit with status 3 when the queue is empty\n"
     "  --timeout=SECONDS    exit with status 3 when so much time has passed in all\n";
-
-/* How long a sleep lasts before it is time to look for what the dead left. */
-#define LOOK_NS UINT64_C(1000000000)
 
 struct order {
     uint32_t count;
@@ -104,98 +89,6 @@ static int recv_failed(const char *name, uint32_t received, int error)
     return EXIT_NOT_NOW;
 }
 
-/* Where messages come from. */
-struct source {
-    const char *name;
-    struct mqxi_queue *q; /* NULL: another user's, by its descriptor */
-    mqd_t mq;
-    size_t msgsize;
-    bool sysv;
-    struct mqxi_choice choice; /* of a System V queue */
-};
-
-static int take_remote(const struct source *s, const struct timespec *deadline, char *data,
-                       struct mqxi_taken *taken)
-{
-    ssize_t n = mqxi_remote_take(s->mq, data, s->msgsize, &taken->prio, deadline, &taken->key);
-
-    taken->len = n < 0 ? 0 : (uint32_t)n;
-    return n < 0 ? (int)n : 0;
-}
-
-static int take_local(const struct source *s, struct mqxi_taken *taken)
-{
-    int r;
-
-    if (!s->sysv)
-        return mqxi_take(s->q, taken);
-    r = mqxi_take_chosen(s->q, &s->choice, taken);
-    return r < 0 && mqxi_held_removed(s->q) ? -EIDRM : r;
-}
-
-/*
- * As mqx_timedreceive, except that the message is not consumed yet: taken and
- * in data, and given back by others should this process die.
- */
-static int take(const struct source *s, const struct timespec *deadline, bool wait, char *data,
-                struct mqxi_taken *taken)
-{
-    struct mqxi_queue *q = s->q;
-    _Atomic uint32_t *event;
-
-    if (!q)
-        return take_remote(s, deadline, data, taken);
-    event = &q->header->recv_event;
-    for (;;) {
-        unsigned token = mqxi_op_enter();
-        int r = take_local(s, taken);
-
-        /* Nothing comes: is it because somebody died who had a message? */
-        if (r == -EAGAIN && mqxi_event_read(event) == taken->seen) {
-            r = mqxi_guard_check(q);
-            if (r == 0)
-                r = mqxi_repair(q, NULL);
-            if (r == 0)
-                r = take_local(s, taken);
-        }
-        if (r == 0)
-            memcpy(data, taken->data, taken->len);
-        mqxi_op_leave(token);
-        if (r != -EAGAIN || !wait)
-            return r;
-        r = mqxi_event_sleep(event, taken->seen, deadline, LOOK_NS, false);
-        if (r < 0 && r != -EINTR)
-            return r;
-    }
-}
-
-/* Where receivers wait for that, it is gone from the disk before it is printed; or it is back. */
-static int leave(const struct source *s, const struct timespec *deadline, bool wait,
-                 const struct mqxi_taken *taken)
-{
-    struct mqxi_stored stored = {.q = s->q,
-                                 .slot = taken->slot,
-                                 .key = taken->key,
-                                 .leaving = true,
-                                 .deadline = deadline,
-                                 .nonblock = !wait};
-    unsigned token;
-    int r;
-
-    if (!s->q || !mqxi_stored_receives(s->q))
-        return 0;
-    token = mqxi_op_enter();
-    r = mqxi_take_leave(s->q, taken);
-    mqxi_op_leave(token);
-    if (r == 0)
-        r = mqxi_stored_wait(&stored, true);
-    token = mqxi_op_enter();
-    if (r < 0)
-        mqxi_take_abort(s->q, taken);
-    mqxi_op_leave(token);
-    return r;
-}
-
 /* All of it, at once: whoever reads may be waiting for it. */
 static bool print(const struct order *order, bool sysv, const char *data,
                   const struct mqxi_taken *taken)
@@ -212,12 +105,8 @@ static bool print(const struct order *order, bool sysv, const char *data,
 static int settle(const struct source *s, const struct mqxi_taken *taken, bool printed)
 {
     int error = errno; /* of standard output */
-    unsigned token = mqxi_op_enter();
-    int r = s->q ? (printed ? mqxi_take_commit(s->q, taken) : mqxi_take_abort(s->q, taken)) : 0;
+    int r = source_settle(s, taken, printed);
 
-    mqxi_op_leave(token);
-    if (!s->q && printed) /* else it goes back when we end */
-        r = mqxi_remote_accept(s->mq, taken->key);
     if (!printed)
         return fail_because("recv", s->name, "cannot write to standard output: %s; the message %s",
                             strerror(error), r == 0 ? "is back in the queue" : "is lost");
@@ -234,72 +123,32 @@ static int receive(const struct source *s, const struct order *order, char *data
     for (uint32_t i = 0; i < order->count && status == EXIT_DONE; i++) {
         const struct timespec *until = order->timeout ? &deadline : NULL;
         struct mqxi_taken taken;
-        int r = take(s, until, !order->nonblock, data, &taken);
+        int r = source_take(s, until, data, &taken);
 
         if (r == 0)
-            r = leave(s, until, !order->nonblock, &taken);
+            r = source_leave(s, until, !order->nonblock, &taken);
         status = r < 0 ? recv_failed(s->name, i, -r)
                        : settle(s, &taken, print(order, s->sysv, data, &taken));
     }
     return status;
 }
 
-/* The queue behind a descriptor; as long as that is open, which it stays. */
-static int find_source(mqd_t mq, struct source *s)
-{
-    unsigned access, token = mqxi_op_enter();
-    int r = mqxi_handle_get(mq, &s->q, &access);
-    struct mq_attr attr;
-
-    mqxi_op_leave(token);
-    s->mq = mq;
-    if (r == -EREMOTE)
-        s->q = NULL;
-    else if (r < 0)
-        return r;
-    if (mqx_getattr(mq, &attr) < 0)
-        return -errno;
-    s->msgsize = (size_t)attr.mq_msgsize;
-    return 0;
-}
-
-static int find_sysv(const struct order *order, struct source *s)
-{
-    struct mqxi_asker self = mqxi_msqs_self();
-    int r = mqxi_name_attach(s->name + 1, &s->q);
-
-    if (r < 0)
-        return r;
-    if (!mqxi_msq_rights(s->q, &self, MQXI_MAY_READ))
-        return -EACCES;
-    s->sysv = true;
-    s->choice = mqxi_choice_of(order->type, UINT32_MAX);
-    s->msgsize = s->q->layout.msgsize;
-    return 0;
-}
-
-static int find_posix(const struct order *order, struct source *s)
-{
-    mqd_t mq = mqx_open(s->name, O_RDONLY | (order->nonblock ? O_NONBLOCK : 0));
-
-    return mq == (mqd_t)-1 ? -errno : find_source(mq, s);
-}
-
 int cmd_recv(int argc, char **argv)
 {
     struct order order = {.count = 1};
-    struct source s = {.name = parse(argc, argv, &order)};
+    const char *name = parse(argc, argv, &order);
+    struct source s;
     char *data;
     int status;
 
     signal(SIGPIPE, SIG_IGN); /* to live on and give the message back */
-    status = arg_is_sysv("recv", s.name, order.type, false) ? find_sysv(&order, &s)
-                                                            : find_posix(&order, &s);
+    arg_is_sysv("recv", name, order.type, false);
+    status = source_open(name, order.type, order.nonblock, &s);
     if (status < 0)
-        return fail("recv", s.name, -status);
+        return fail("recv", name, -status);
     data = malloc(s.msgsize);
     if (!data)
-        return fail("recv", s.name, ENOMEM);
+        return fail("recv", name, ENOMEM);
     status = receive(&s, &order, data);
     free(data);
     return status;

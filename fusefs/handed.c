@@ -211,11 +211,11 @@ void hand_more(struct remote *r, fuse_req_t request, const struct mqxi_remote_mo
                          size < h->len - in->offset ? size : h->len - in->offset);
 }
 
-int hand_accepted(struct remote *r, fuse_req_t request, uint64_t ticket)
+int hand_settled(struct remote *r, fuse_req_t request, uint64_t ticket, bool accepted)
 {
     struct handed *h = find(r, ticket, fuse_req_ctx(request)->pid);
 
-    return h ? settle(r, h, true) : -ESTALE;
+    return h ? settle(r, h, accepted) : -ESTALE;
 }
 
 void hand_back_from_dead(struct remote *r)

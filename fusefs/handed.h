@@ -12,7 +12,7 @@ void hand_over(struct remote *r, fuse_req_t request, const struct mqxi_remote_re
 void hand_more(struct remote *r, fuse_req_t request, const struct mqxi_remote_more *in,
                size_t size);
 /* ACCEPT: 0, -errno. */
-int hand_accepted(struct remote *r, fuse_req_t request, uint64_t ticket);
+int hand_settled(struct remote *r, fuse_req_t request, uint64_t ticket, bool accepted);
 
 /* Those of threads that have died go back; or all. */
 void hand_back_from_dead(struct remote *r);

@@ -244,7 +244,9 @@ static int simple(struct remote *r, fuse_req_t request, unsigned number, const v
 {
     switch (number) {
     case MQXI_ACCEPT:
-        return hand_accepted(r, request, *(const uint64_t *)in);
+        return hand_settled(r, request, *(const uint64_t *)in, true);
+    case MQXI_REJECT:
+        return hand_settled(r, request, *(const uint64_t *)in, false);
     case MQXI_BELL:
         return bell_register(fuse_req_ctx(request), in);
     case MQXI_WAIT:
@@ -271,6 +273,7 @@ static size_t least(unsigned number)
     case MQXI_MORE:
         return sizeof(struct mqxi_remote_more);
     case MQXI_ACCEPT:
+    case MQXI_REJECT:
         return sizeof(uint64_t);
     case MQXI_BELL:
         return sizeof(struct mqxi_remote_bell);

@@ -38,9 +38,10 @@ enum mqxi_request {
     MQXI_UNWAIT,       /* tell: the same; never mind */
     MQXI_NOTIFY,       /* tell: struct mqxi_remote_notify */
     MQXI_CONTROL,      /* ask: struct mqxi_remote_control; of a System V queue */
+    MQXI_REJECT,       /* tell: uint64_t, the ticket: it goes back */
 };
 
-#define MQXI_REMOTE_MAGIC UINT64_C(0x3278716d65746f72) /* changes with anything in here */
+#define MQXI_REMOTE_MAGIC UINT64_C(0x3378716d65746f72) /* changes with anything in here */
 
 struct mqxi_remote_state {
     uint64_t magic;

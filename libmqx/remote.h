@@ -30,11 +30,12 @@ int mqxi_remote_send(int fd, const char *msg, size_t len, unsigned prio,
                      const struct timespec *deadline);
 ssize_t mqxi_remote_receive(int fd, char *buffer, size_t len, unsigned *prio,
                             const struct timespec *deadline);
-/* The same, but the message is consumed when it is accepted, by the same thread: if that dies, or
- * closes the descriptor, it goes back. */
+/* The same, but the message is consumed when it is accepted, by the same thread: if that rejects it,
+ * dies, or closes the descriptor, it goes back. */
 ssize_t mqxi_remote_take(int fd, char *buffer, size_t len, unsigned *prio,
                          const struct timespec *deadline, uint64_t *ticket);
 int mqxi_remote_accept(int fd, uint64_t ticket);
+int mqxi_remote_reject(int fd, uint64_t ticket);
 
 /* msgsnd or msgrcv. */
 struct mqxi_remote_transfer {

@@ -215,6 +215,11 @@ int mqxi_remote_accept(int fd, uint64_t ticket)
     return mqxi_remote_ask(fd, MQXI_TELL(MQXI_ACCEPT, sizeof(ticket)), &ticket);
 }
 
+int mqxi_remote_reject(int fd, uint64_t ticket)
+{
+    return mqxi_remote_ask(fd, MQXI_TELL(MQXI_REJECT, sizeof(ticket)), &ticket);
+}
+
 static ssize_t attempt_receive(struct call *c)
 {
     struct mqxi_remote_receive in = {0}; /* all of it is shown to mqxfs */
