@@ -138,7 +138,7 @@ void attr_get(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
     if (r < 0)
         fuse_reply_err(request, -r);
     else
-        fuse_reply_attr(request, &st, node_view(ino) ? ATTR_VALID : 0);
+        fuse_reply_attr(request, &st, node_view(ino) && !node_folder(ino) ? ATTR_VALID : 0);
 }
 
 static int set_mode(struct attached *a, mode_t mode)

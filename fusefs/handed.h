@@ -11,7 +11,7 @@ bool try_again(struct mqxi_queue *q);
 void hand_over(struct remote *r, fuse_req_t request, const struct mqxi_remote_receive *in);
 void hand_more(struct remote *r, fuse_req_t request, const struct mqxi_remote_more *in,
                size_t size);
-/* ACCEPT: 0, -errno. */
+/* ACCEPT and REJECT: 0, -errno. */
 int hand_settled(struct remote *r, fuse_req_t request, uint64_t ticket, bool accepted);
 
 /* Those of threads that have died go back; or all. */
