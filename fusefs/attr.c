@@ -73,8 +73,10 @@ void attr_queue(const struct mqxi_stat *file, const struct view *v, struct attac
     /* Programs write as much at a time: objects are to be whole. */
     if (view_has_form(v))
         st->st_blksize = FORM_BLOCK;
-    if (view_is_read_only(v))
+    if (view_is_read_only(v) || v->acks)
         st->st_mode &= ~(mode_t)0222;
+    if (v->acks) /* who may read may say that he has */
+        st->st_mode |= (st->st_mode & 0444) >> 1;
     /* tail begins near the end of what has a size. */
     st->st_size = view_is_stream(v) || v->form ? 0 : (off_t)attached_bytes(a);
     st->st_blocks = (st->st_size + 511) / 512;
@@ -162,7 +164,8 @@ static int may_set(const struct view *v, const struct stat *want, int which)
     if (which & FUSE_SET_ATTR_SIZE && want->st_size != 0)
         return -EINVAL;
     /* It would be computed from a mode that is not the queue's. */
-    if (which & FUSE_SET_ATTR_MODE && (view_is_read_only(v) || v->shows == SHOWS_CALLS))
+    if (which & FUSE_SET_ATTR_MODE &&
+        (view_is_read_only(v) || v->acks || v->shows == SHOWS_CALLS))
         return -EROFS;
     /* Times are those of the messages; touch (now) is welcome, and has no effect. */
     if ((which & FUSE_SET_ATTR_ATIME && !(which & FUSE_SET_ATTR_ATIME_NOW)) ||

@@ -2,7 +2,8 @@
  * One message an open: the first read takes the next message, further reads
  * continue it, and behind its last byte there is end of file.  Who then seeks
  * to offset 0 and reads gets the next one.
- * A stream (views.h) goes on with the next one instead of ending.
+ * A stream (views.h) goes on with the next one instead of ending.  Where a message is
+ * to be acknowledged, it stays what it is until then.
  *
  * A file that is open for both has no offset (opened.c): behind the end of file, which is told
  * once, there is the next message; and where something was written, it is not told.
@@ -238,7 +239,7 @@ static void hand_over(struct file *f, struct parked *p)
     }
     f->read = at + n;
     f->ends = f->both && n > 0 && !view_is_stream(&f->view);
-    if (f->read == r->len)
+    if (f->read == r->len && !f->view.acks)
         record_consume(r, f->attached);
 }
 
@@ -394,6 +395,18 @@ void file_read(struct file *f, fuse_req_t request, size_t size, off_t offset, bo
         hand_over(f, &p);
 }
 
+/* Whatever is written says that the message is done with. */
+static void acknowledge(struct file *f, fuse_req_t request, size_t size)
+{
+    int r = f->record.state == RECORD_HELD ? record_consume(&f->record, f->attached) : -ENODATA;
+
+    f->ends = false;
+    if (r < 0)
+        fuse_reply_err(request, -r);
+    else
+        fuse_reply_write(request, size);
+}
+
 /* The message in what was written, in p, whose data is then to be freed. */
 static int read_form(struct parked *p, const struct view *v, const void *data, size_t size)
 {
@@ -414,8 +427,8 @@ static int check_message(const struct file *f, uint32_t len)
     return f->type < 0 || f->view.shows == SHOWS_CALLS ? -EINVAL : 0; /* neither is for that */
 }
 
-void file_write(struct file *f, fuse_req_t request, const void *data, size_t size, size_t largest,
-                bool block)
+static void send(struct file *f, fuse_req_t request, const void *data, size_t size, size_t largest,
+                 bool block)
 {
     struct parked p = {.attached = f->attached,
                        .direction = FOR_ROOM,
@@ -446,6 +459,15 @@ void file_write(struct file *f, fuse_req_t request, const void *data, size_t siz
         file_try_or_park(&p, !p.stored.nonblock);
     if (form)
         free(p.data);
+}
+
+void file_write(struct file *f, fuse_req_t request, const void *data, size_t size, size_t largest,
+                bool block)
+{
+    if (f->view.acks)
+        acknowledge(f, request, size);
+    else
+        send(f, request, data, size, largest, block);
 }
 
 void file_send(struct file *f, fuse_req_t request, uint32_t prio, const void *data, uint32_t len,

@@ -442,7 +442,9 @@ static void op_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned command, void 
                      struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
                      size_t out_size)
 {
-    bool queue = !(flags & FUSE_IOCTL_DIR) && !node_view(ino) && !file_is_text(file_of(fi));
+    /* Who may write to a file in .ack may not always send. */
+    bool queue = !(flags & FUSE_IOCTL_DIR) && !node_view(ino) && !file_is_text(file_of(fi)) &&
+                 !node_of(ino)->view.acks;
     bool ours = queue && _IOC_TYPE(command) == 'q' && view_is_way(&node_of(ino)->view);
     struct remote *r;
 

@@ -150,17 +150,19 @@ int record_next(struct record *r, struct attached *a, const struct view *v, long
     return e;
 }
 
-void record_consume(struct record *r, struct attached *a)
+int record_consume(struct record *r, struct attached *a)
 {
     unsigned token;
+    int e;
 
     if (r->state != RECORD_HELD)
-        return;
+        return 0;
     token = mqxi_op_enter();
-    mqxi_take_commit(a->queue, &r->taken);
+    e = mqxi_take_commit(a->queue, &r->taken);
     mqxi_op_leave(token);
     r->state = RECORD_SHOWN;
     parked_due(a, FOR_ROOM);
+    return e;
 }
 
 void record_give_back(struct record *r, struct attached *a)

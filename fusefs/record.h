@@ -31,8 +31,8 @@ static inline bool record_is_choice(const struct view *v)
 }
 /* Is there a message for it? */
 bool record_is_there(struct attached *a, const struct view *v);
-/* If it is held: its last byte was handed over; or it was not. */
-void record_consume(struct record *r, struct attached *a);
+/* If it is held: its last byte was handed over, or it was acknowledged; or not. */
+int record_consume(struct record *r, struct attached *a);
 void record_give_back(struct record *r, struct attached *a);
 /* Forget it; one that is held goes back. */
 void record_drop(struct record *r, struct attached *a);

@@ -50,6 +50,11 @@ static const struct named {
      "                   and \"text\", or \"base64\" if it is no UTF-8.  Written ones need one of\n"
      "                   the last two, and may have a \"priority\".\n"},
     {".stat", {.form = FORM_STATUS}, ".stat/QUEUE        Tells what is known about the queue.\n"},
+    {".ack",
+     {.acks = true},
+     ".ack/QUEUE         What is read is consumed when anything is written to the same open file, and\n"
+     "                   else goes back when that is closed: exec 3<>.ack/jobs; read -r job <&3;\n"
+     "                   work \"$job\" && echo done >&3\n"},
     {".messages",
      {.folders = true},
      ".messages/QUEUE/   A directory of the messages in the queue, each a file, the next one first:\n"
@@ -85,6 +90,7 @@ static bool contradict(const struct view *v)
     bool sysv = v->shows == SHOWS_SYSV;
 
     return (sysv && (v->prio || v->peeks || v->form == FORM_JSON)) ||
+           (v->acks && (v->peeks || v->folders || v->reads > READS_AT_ONCE)) ||
            (v->folders && (v->prio || v->peeks || v->reads || v->shows == SHOWS_PRIORITIES)) ||
            /* Who only looks cannot follow: a message of higher priority would come before those
             * seen. */
@@ -96,7 +102,7 @@ static bool merge(const struct view *a, const struct view *b, struct view *out)
 {
     if ((a->shows && a->shows != SHOWS_SYSV) || (a->shows && b->shows) ||
         (a->reads && b->reads) || (a->form && b->form) || (a->peeks && b->peeks) ||
-        (a->folders && b->folders))
+        (a->acks && b->acks) || (a->folders && b->folders))
         return false;
     /* A priority is given once. */
     if ((!can_be_combined(b) && !view_same(a, &(struct view){0})) || !can_be_combined(a) ||
@@ -106,6 +112,7 @@ static bool merge(const struct view *a, const struct view *b, struct view *out)
                          .reads = a->reads | b->reads,
                          .form = a->form | b->form,
                          .peeks = a->peeks || b->peeks,
+                         .acks = a->acks || b->acks,
                          .folders = a->folders || b->folders,
                          .prio = a->prio};
     return !contradict(out);
@@ -137,7 +144,8 @@ int view_enter(const struct view *in, const char *name, struct view *out)
 
 uint64_t view_ino(const struct view *v)
 {
-    return UINT64_C(1) << 62 | (uint64_t)v->prio << 16 | (uint64_t)v->folders << 11 |
+    return UINT64_C(1) << 62 | (uint64_t)v->prio << 16 | (uint64_t)v->acks << 12 |
+           (uint64_t)v->folders << 11 |
            (uint64_t)v->shows << 8 |
            (uint64_t)v->peeks << 7 | (uint64_t)v->form << 4 | v->reads;
 }

@@ -381,6 +381,8 @@ one_property_each() {
     fails "No such file or directory" ls "$m/.json/.sysv"
     fails "No such file or directory" ls "$m/.drain/.messages"
     fails "No such file or directory" ls "$m/.messages/.peek"
+    fails "No such file or directory" ls "$m/.ack/.stream"
+    fails "No such file or directory" ls "$m/.ack/.messages"
     fails "No such file or directory" ls "$m/.peek/.stream"
     fails "No such file or directory" ls "$m/.peek/.stat"
     fails "No such file or directory" ls "$m/.stat/.peek"
