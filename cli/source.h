@@ -28,8 +28,8 @@ int source_open(const char *name, long type, bool nonblock, struct source *s);
  */
 int source_take(const struct source *s, const struct timespec *deadline, char *data,
                 struct mqxi_taken *taken);
-/* It is about to be consumed: where receivers wait for that, it is gone from the disk; or it is back
- * in its place, -errno. */
+/* It is about to be consumed: where receivers wait for that, it is gone from the disk; or it is
+ * back in its place, -errno. */
 int source_leave(const struct source *s, const struct timespec *deadline, bool wait,
                  const struct mqxi_taken *taken);
 /* To be called once for each that was taken: it is consumed, or is back in its old place. */

@@ -400,6 +400,8 @@ run_long_storms() {
     try shell linear-search 3600 "$BUILD/test/linear_search_test" --rounds 1000000
     try shell linear-right 3600 "$BUILD/test/linear_right_test" --rounds 2000000
     storm 3600 linear-storm linear_storm --rounds 6000
+    try shell cli-each-storm-long 3600 env EACH_ROUNDS=3000 compat-tests/cli/each_storm.sh
+    try shell fs-ack-storm-long 3600 env ACK_ROUNDS=3000 compat-tests/fs/ack_storm.sh
     run_threads 100000 $(basename -as .c libmqx/*_test.c)
     run_scribble
     run_resources -long "churn --rounds 50 --kills 5000" "crowd --rounds 50" \

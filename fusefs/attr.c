@@ -43,10 +43,9 @@ void attr_directory(const struct view *v, struct stat *st)
             st->st_mode = S_IFDIR | 0555;
         return;
     }
-    *st = (struct stat){
-        .st_ino = is_root ? FUSE_ROOT_ID : view_ino(v),
-        .st_mode = S_IFDIR | (can_create(v) ? 01777 : 0555),
-        .st_nlink = 2 + is_root};
+    *st = (struct stat){.st_ino = is_root ? FUSE_ROOT_ID : view_ino(v),
+                        .st_mode = S_IFDIR | (can_create(v) ? 01777 : 0555),
+                        .st_nlink = 2 + is_root};
     st->st_uid = geteuid();
     st->st_gid = getegid();
     if (mqxi_path(MQXI_QUEUES, "", path) == 0 && stat(path, &real) == 0) {

@@ -197,7 +197,7 @@ static bool is_in_group(fuse_req_t request, gid_t gid)
 bool caller_may(fuse_req_t request, const struct stat *st, mode_t want)
 {
     uid_t uid = fuse_req_ctx(request)->uid;
-    mode_t mode = uid == st->st_uid                     ? st->st_mode >> 6
+    mode_t mode = uid == st->st_uid                  ? st->st_mode >> 6
                   : is_in_group(request, st->st_gid) ? st->st_mode >> 3
                                                      : st->st_mode;
 

@@ -10,8 +10,8 @@
 void move_message(fuse_req_t request, const struct node *from, const char *name,
                   const struct node *to, const char *new_name);
 
-/* A message that was sent to its new queue, and is still held in its old one.  To be ended once: it is
- * gone from there; or, not moved, it was withdrawn from the new one. */
+/* A message that was sent to its new queue, and is still held in its old one.  To be ended once: it
+ * is gone from there; or, not moved, it was withdrawn from the new one. */
 struct move;
 void move_end(struct move *m, bool moved);
 

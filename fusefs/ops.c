@@ -378,10 +378,10 @@ static void op_create(fuse_req_t request, fuse_ino_t parent, const char *name, m
     const struct view *in = node_view(parent);
     struct attached *a = NULL;
     struct mqxi_stat file;
-    int r = !in                         ? -ENOTDIR
+    int r = !in                                        ? -ENOTDIR
             : in->shows != SHOWS_QUEUES || in->folders ? -EPERM
-            : view_is_read_only(in)     ? -EROFS
-                                        : 0;
+            : view_is_read_only(in)                    ? -EROFS
+                                                       : 0;
 
     if (r == 0)
         r = create_anew(name, mode, fi->flags & O_EXCL, fuse_req_ctx(request), &file, &a);
@@ -538,10 +538,10 @@ static void op_rename(fuse_req_t request, fuse_ino_t parent, const char *name, f
     if (a && b && !(flags & RENAME_EXCHANGE))
         move_message(request, a, name, b, new_name);
     else
-        fuse_reply_err(request, parent == FUSE_ROOT_ID && to == FUSE_ROOT_ID
-                                    ? -replace_name(name, new_name, flags,
-                                                    fuse_req_ctx(request)->uid)
-                                    : EPERM);
+        fuse_reply_err(request,
+                       parent == FUSE_ROOT_ID && to == FUSE_ROOT_ID
+                           ? -replace_name(name, new_name, flags, fuse_req_ctx(request)->uid)
+                           : EPERM);
 }
 
 const struct fuse_lowlevel_ops mqxfs_ops = {

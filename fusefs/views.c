@@ -52,12 +52,14 @@ static const struct named {
     {".stat", {.form = FORM_STATUS}, ".stat/QUEUE        Tells what is known about the queue.\n"},
     {".ack",
      {.acks = true},
-     ".ack/QUEUE         What is read is consumed when anything is written to the same open file, and\n"
+     ".ack/QUEUE         What is read is consumed when anything is written to the same open file, "
+     "and\n"
      "                   else goes back when that is closed: exec 3<>.ack/jobs; read -r job <&3;\n"
      "                   work \"$job\" && echo done >&3\n"},
     {".messages",
      {.folders = true},
-     ".messages/QUEUE/   A directory of the messages in the queue, each a file, the next one first:\n"
+     ".messages/QUEUE/   A directory of the messages in the queue, each a file, the next one "
+     "first:\n"
      "                   cat and cp leave it there, rm consumes it, and so does mv to another\n"
      "                   queue: mv .messages/a/ID .messages/b/\n"},
     {".sysv",
@@ -100,9 +102,9 @@ static bool contradict(const struct view *v)
 /* Both properties together.  False: they contradict each other. */
 static bool merge(const struct view *a, const struct view *b, struct view *out)
 {
-    if ((a->shows && a->shows != SHOWS_SYSV) || (a->shows && b->shows) ||
-        (a->reads && b->reads) || (a->form && b->form) || (a->peeks && b->peeks) ||
-        (a->acks && b->acks) || (a->folders && b->folders))
+    if ((a->shows && a->shows != SHOWS_SYSV) || (a->shows && b->shows) || (a->reads && b->reads) ||
+        (a->form && b->form) || (a->peeks && b->peeks) || (a->acks && b->acks) ||
+        (a->folders && b->folders))
         return false;
     /* A priority is given once. */
     if ((!can_be_combined(b) && !view_same(a, &(struct view){0})) || !can_be_combined(a) ||
@@ -145,9 +147,8 @@ int view_enter(const struct view *in, const char *name, struct view *out)
 uint64_t view_ino(const struct view *v)
 {
     return UINT64_C(1) << 62 | (uint64_t)v->prio << 16 | (uint64_t)v->acks << 12 |
-           (uint64_t)v->folders << 11 |
-           (uint64_t)v->shows << 8 |
-           (uint64_t)v->peeks << 7 | (uint64_t)v->form << 4 | v->reads;
+           (uint64_t)v->folders << 11 | (uint64_t)v->shows << 8 | (uint64_t)v->peeks << 7 |
+           (uint64_t)v->form << 4 | v->reads;
 }
 
 char *views_help(void)

@@ -31,8 +31,8 @@ struct view {
     uint8_t reads; /* enum view_reads */
     uint8_t form;  /* enum view_form */
     bool peeks;    /* without taking; nothing is written */
-    bool acks;     /* what is read is consumed by a write to the same open file, or else goes back */
-    bool folders;  /* queues are directories, which show messages (messages.h) */
+    bool acks;    /* what is read is consumed by a write to the same open file, or else goes back */
+    bool folders; /* queues are directories, which show messages (messages.h) */
     uint16_t prio; /* 0: any; else the priority that is written and read, + 1 */
 };
 

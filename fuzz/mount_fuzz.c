@@ -17,6 +17,7 @@
 #include "fake_fuse.h"
 #include "fence.h"
 #include "file.h"
+#include "messages.h"
 #include "names.h"
 #include "node.h"
 #include "parked.h"
@@ -25,7 +26,8 @@
 #include "thread.h"
 
 #define DAMAGED "fuzz"
-#define WELL    "well" /* has messages 1, 2, 3, ... */
+#define WELL    "well"  /* has messages 1, 2, 3, ... */
+#define OTHER   "other" /* to which messages are moved */
 #define FILES   4
 #define WAITING 8
 
@@ -36,7 +38,7 @@ struct open_file {
 
 struct run {
     struct mqxi_queue *damaged; /* as its owner has it */
-    char fifo[2][PATH_MAX];
+    char fifo[3][PATH_MAX];
     struct open_file file[FILES];
     struct fuse_req *waiting[WAITING]; /* for their answers */
     uint32_t sent, received;           /* messages of the healthy queue */
@@ -128,15 +130,17 @@ static void serve_well(struct run *run)
 /* The damaged queue, in one view or two. */
 static fuse_ino_t look_up_in_view(unsigned which)
 {
-    static const char *const views[] = {".drain", ".stream", ".nonblock", ".peek",
-                                        ".lines", ".json",   ".stat",     ".prio"};
-    const char *names[] = {views[which % 8], which % 8 == 7 ? "3" : views[which / 8 % 8]};
+    static const char *const views[] = {".drain", ".stream", ".nonblock", ".peek", ".lines",
+                                        ".json",  ".stat",   ".ack",      ".prio"};
+    const unsigned last = sizeof(views) / sizeof(*views) - 1;
+    const unsigned first = which % (last + 1);
+    const char *names[] = {views[first], first == last ? "3" : views[which / 8 % (last + 1)]};
     fuse_ino_t in = FUSE_ROOT_ID, node;
 
     for (int i = 0; i < 2; i++) {
         fuse_ino_t outer = in;
 
-        in = which & 64 && i == 1 && which % 8 != 7 ? 0 : look_up_in(outer, names[i]);
+        in = which & 64 && i == 1 && first != last ? 0 : look_up_in(outer, names[i]);
         if (!in) {
             in = outer;
             break;
@@ -198,7 +202,8 @@ static void check_transfer(struct fuse_req *r)
     int e = -r->error;
 
     damage_must(damage_may(e, -EAGAIN) || e == -EINTR || e == -ENOSPC || e == -EMSGSIZE ||
-                    e == -ENOTCONN || e == -EINVAL || e == -EBADF || (r->control && is_refusal(e)),
+                    e == -ENOTCONN || e == -EINVAL || e == -EBADF || e == -ENODATA ||
+                    (r->control && is_refusal(e)),
                 "read, write or ioctl", e);
     free(r);
 }
@@ -255,7 +260,7 @@ static void control(struct run *run, const struct damage_record *d)
     size_t size = d->offset % 4 ? d->offset % 64 * 8 : d->offset / 4 % sizeof(word);
     bool others = d->region & 64;
     unsigned number =
-        others ? 1 + (unsigned)(d->value % 4) : MQXI_STATE + (unsigned)(d->value % 11);
+        others ? 1 + (unsigned)(d->value % 4) : MQXI_STATE + (unsigned)(d->value % 12);
     unsigned long request;
     struct fuse_req *r = request_to(run, f, d);
 
@@ -322,6 +327,81 @@ static void list(void)
     damage_must(answered(&s, "readdir") == 0, "readdir", s.error);
     mqxfs_ops.releasedir(&c, FUSE_ROOT_ID, &info);
     damage_must(answered(&c, "releasedir") == 0, "releasedir", c.error);
+}
+
+static void list_in(fuse_ino_t directory)
+{
+    struct fuse_req o = fake_request(), r = fake_request(), c = fake_request();
+    struct fuse_file_info info = {0};
+    int e;
+
+    mqxfs_ops.opendir(&o, directory, &info);
+    damage_must(answered(&o, "opendir") == 0, "opendir", o.error);
+    info.fh = o.file.fh;
+    mqxfs_ops.readdir(&r, directory, r.room = 4096, 0, &info);
+    e = answered(&r, "readdir of messages");
+    damage_must(damage_may(e, -ESTALE), "readdir of messages", e);
+    mqxfs_ops.releasedir(&c, directory, &info);
+    damage_must(answered(&c, "releasedir") == 0, "releasedir", c.error);
+}
+
+/* Look at a message, open it, and read it. */
+static void read_message(fuse_ino_t directory, const char *name)
+{
+    struct fuse_req g = fake_request(), o = fake_request(), r = fake_request();
+    struct fuse_req c = fake_request();
+    struct fuse_file_info info = {.flags = O_RDONLY, .lock_owner = 1};
+    fuse_ino_t node = look_up_in(directory, name);
+    int e;
+
+    if (!node)
+        return;
+    mqxfs_ops.getattr(&g, node, NULL);
+    damage_must(answered(&g, "getattr") == 0, "getattr of a message", g.error);
+    damage_must(g.entry.attr.st_size <= 9000, "size of a message", g.entry.attr.st_size);
+    mqxfs_ops.open(&o, node, &info);
+    e = answered(&o, "open of a message");
+    damage_must(damage_may(e, -ENOENT) || e == -ESTALE, "open of a message", e);
+    if (e == 0) {
+        info.fh = o.file.fh;
+        mqxfs_ops.read(&r, node, r.room = 100, 0, &info);
+        damage_must(answered(&r, "read") == 0, "read of a message", r.error);
+        mqxfs_ops.release(&c, node, &info);
+        damage_must(answered(&c, "release") == 0, "release", c.error);
+    }
+    forget(node);
+}
+
+/* One of the damaged queue's messages, as a file: looked at, removed, or moved. */
+static void use_message(const struct run *run, const struct damage_record *d)
+{
+    const struct mqxi_queue *q = run->damaged;
+    fuse_ino_t all = look_up_in(FUSE_ROOT_ID, ".messages"), to = look_up_in(all, OTHER);
+    fuse_ino_t from = look_up_in(all, DAMAGED);
+    struct fuse_req r = fake_request();
+    char name[MESSAGE_NAME];
+    unsigned token = mqxi_op_enter();
+    int e;
+
+    message_name(q, atomic_load(&q->ctl[d->offset % q->layout.maxmsg]), name);
+    mqxi_op_leave(token);
+    if (from && d->value % 4 == 0)
+        list_in(from);
+    else if (from && d->value % 4 == 1)
+        read_message(from, name);
+    else if (from) {
+        if (d->value % 4 == 2)
+            mqxfs_ops.unlink(&r, from, name);
+        else
+            mqxfs_ops.rename(&r, from, name, to, name, 0);
+        e = answered(&r, "of a message");
+        damage_must(damage_may(e, -ENOENT) || e == -ESTALE || e == -EAGAIN || e == -EMSGSIZE,
+                    "removal or move of a message", e);
+    }
+    if (from)
+        forget(from);
+    forget(to);
+    forget(all);
 }
 
 static void unlink_it(void)
@@ -416,7 +496,7 @@ static void operate(struct run *run, const struct damage_record *d)
         else if (d->region & 64)
             poll_it(run, d);
         else
-            use_directly(run, d);
+            use_message(run, d);
         break;
     default:
         use_directly(run, d);
@@ -441,6 +521,7 @@ static void begin(struct run *run, struct damage_input *in)
     }
     damage_make_bell();
     damage_fill(&attr, 0, WELL, run->fifo[0]);
+    damage_fill(&attr, 0, OTHER, run->fifo[2]);
     damage_build(in, DAMAGED, run->fifo[1]);
     if (mqxi_segment_attach(DAMAGED, &run->damaged) < 0)
         run->damaged = NULL;
@@ -462,8 +543,8 @@ static void end(struct run *run)
     attached_detach_all();
     if (run->damaged)
         mqxi_segment_detach(run->damaged);
-    target_clean(run->fifo[0]);
-    target_clean(run->fifo[1]);
+    for (int i = 0; i < 3; i++)
+        target_clean(run->fifo[i]);
     for (int i = 0; fence_count() > 0; i++) {
         damage_must(i < 100000, "segments that are still mapped", fence_count());
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);

@@ -75,11 +75,11 @@ failures() {
     status 7 mqx each --drain jobs sh -c 'exit 7'
     says "'sh' ended with status 7; the message is back in the queue"
     # shellcheck disable=SC2016
-    status 137 mqx each jobs sh -c 'kill -KILL $$'
+    status 137 mqx each --drain jobs sh -c 'kill -KILL $$'
     says "killed by signal 9"
-    status 127 mqx each --keep-going jobs ./nothing
+    status 127 mqx each --drain --keep-going jobs ./nothing
     says "./nothing: No such file"
-    status 126 mqx each --keep-going jobs .
+    status 126 mqx each --drain --keep-going jobs .
     is "all are where they were" "urgent one two" "$(left)"
 }
 

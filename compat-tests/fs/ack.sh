@@ -149,6 +149,9 @@ for_other_users() {
     fails "Permission denied" as 1502 cat "$m/.ack/drop"
     fails "Permission denied" as 1502 bash -c "echo ok >$m/.ack/drop"
     fails "No data available" as 1502 bash -c "echo ok >$m/.ack/q"
+    fails "Inappropriate ioctl" as 1502 perl -e 'open(F, "+<", $ARGV[0]) || die "$!";
+        $m = pack("L4a4", 0, 4, 0, 0, "fake");
+        ioctl(F, 1 << 30 | length($m) << 16 | 0x7103, $m) || die "$!"' "$m/.ack/q"
     is "nothing came of it" "" "$(left)"
 }
 
