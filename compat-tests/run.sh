@@ -402,6 +402,8 @@ run_long_storms() {
     storm 3600 linear-storm linear_storm --rounds 6000
     try shell cli-each-storm-long 3600 env EACH_ROUNDS=3000 compat-tests/cli/each_storm.sh
     try shell fs-ack-storm-long 3600 env ACK_ROUNDS=3000 compat-tests/fs/ack_storm.sh
+    try shell fs-storm-long 3600 env STORM_SECONDS=240 compat-tests/fs/storm.sh
+    try shell fs-crowd-latency 600 env CROWD_RATIO=2 compat-tests/fs/crowd.sh
     run_threads 100000 $(basename -as .c libmqx/*_test.c)
     run_scribble
     run_resources -long "churn --rounds 50 --kills 5000" "crowd --rounds 50" \
