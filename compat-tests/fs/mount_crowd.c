@@ -183,21 +183,22 @@ static int ascending(const void *a, const void *b)
 static double latency(pid_t during)
 {
     static double took[100 * SAMPLES];
-    int fd = open(other, O_RDWR | O_CREAT, 0600), n = 0;
+    int to = open(other, O_WRONLY | O_CREAT, 0600), from = open(other, O_RDONLY), n = 0;
     char text[8] = "aside";
 
-    if (fd < 0)
+    if (to < 0 || from < 0)
         fail("cannot open %s: %s", other, strerror(errno));
     while (n < (during ? 100 * SAMPLES : SAMPLES)) {
-        double from = now();
+        double began = now();
 
-        if (write(fd, text, 5) != 5 || pread(fd, text, sizeof text, 0) != 5)
+        if (write(to, text, 5) != 5 || pread(from, text, sizeof text, 0) != 5)
             fail("the other queue: %s", strerror(errno));
-        took[n++] = now() - from;
+        took[n++] = now() - began;
         if (during && waitpid(during, NULL, WNOHANG) == during)
             break;
     }
-    close(fd);
+    close(to);
+    close(from);
     qsort(took, (size_t)n, sizeof took[0], ascending);
     return took[n / 2] * 1e6;
 }
