@@ -246,7 +246,7 @@ $(B)/fuzz/segment_fuzz: $(DAMAGE)
 $(B)/fuzz/mirror_fuzz: $(DAMAGE) $(filter-out %/log.o,$(call fuzzed,mqxd)) # it is silent
 $(B)/fuzz/mirror_fuzz: FUZZLIBS := -llmdb
 $(B)/fuzz/mount_fuzz: $(DAMAGE) $(B)/fuzz/obj/fuzz/fake_fuse.o \
-    $(filter-out %/loop.o %/opened.o,$(call fuzzed,fusefs)) # in their place
+    $(filter-out %/loop.o %/opened.o %/options.o,$(call fuzzed,fusefs)) # in their place
 CLI_FUZZED := $(call fuzzed,cli) $(patsubst %,$(B)/fuzz/obj/%.o,$(STORED))
 $(B)/fuzz/cli_fuzz: $(DAMAGE) $(CLI_FUZZED)
 $(B)/fuzz/cli_fuzz: FUZZLIBS := -lm -llmdb
