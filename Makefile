@@ -83,7 +83,7 @@ FILES    := $(patsubst compat-tests/fs/%.c,$(B)/test/%,$(wildcard compat-tests/f
 CUT      := $(patsubst compat-tests/durable/%.c,$(B)/test/%,$(wildcard compat-tests/durable/*.c))
 POSIX    := $(if $(wildcard compat-tests/posix/*.c),$(B)/test/posix_compat)
 SYSV     := $(if $(wildcard compat-tests/sysv/*.c),$(B)/test/sysv_compat)
-BENCH    := $(addprefix $(B)/bench/,bench bench_worker bench_files floor)
+BENCH    := $(addprefix $(B)/bench/,bench bench_worker bench_files bench_durable floor)
 EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
 FUZZERS  := $(patsubst fuzz/%.c,$(B)/fuzz/%,$(wildcard fuzz/*_fuzz.c))
 THREADED := $(patsubst %,$(B)/test/%_test,concurrency handles thread) $(B)/test/thread_storm \
@@ -208,6 +208,13 @@ $(addprefix $(B)/test/linear_,storm check_test search_test right_test): $(call o
 $(B)/test/step_storm: LDFLAGS += -Wl,-z,now
 $(B)/test/scribble: $(B)/obj/libmqx/layout.o # it knows what lies where in a segment
 $(B)/bench/bench $(B)/bench/bench_files: $(B)/obj/bench/table.o
+# mqx is called by name here; a client of RabbitMQ's is used where there is one.
+AMQP := $(if $(wildcard /usr/include/amqp.h),-lrabbitmq)
+$(B)/obj/bench/durable_mqx.o: CFLAGS += -Iinclude
+$(B)/obj/bench/durable_rabbitmq.o: CFLAGS += $(if $(AMQP),-DHAVE_AMQP)
+$(B)/bench/bench_durable: $(B)/obj/bench/bench_durable.o $(B)/obj/bench/table.o \
+    $(patsubst %,$(B)/obj/bench/durable_%.o,server team peers rabbitmq mqx) $(B)/lib/libmqx.a
+	$(call link,$(AMQP) $(INIH))
 $(B)/bench/%: $(B)/obj/bench/%.o
 	$(call link,-lm)
 $(B)/obj/bench/floor.o: CFLAGS += $(FUSE_CFLAGS)
@@ -294,6 +301,7 @@ storm: deps
 bench: all $(BENCH)
 	$(B)/bench/bench --preload $(B)/lib/libmqx_preload.so $(BENCHFLAGS)
 	$(B)/bench/bench_files --mqxfs $(B)/bin/mqxfs $(FILEBENCHFLAGS)
+	$(B)/bench/bench_durable --mqxd $(B)/bin/mqxd --dir $(B) $(DURABLEBENCHFLAGS)
 # Programs meet damaged queues with the sanitizers built in.
 fuzz: fuzzers
 	+@$(MAKE) --no-print-directory SANITIZE=address,undefined B=$(B)/asan all hostile
