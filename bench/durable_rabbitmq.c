@@ -54,10 +54,10 @@ static void start(void)
     char text[9][4300], epmd_port[16];
     const char *epmd[] = {durable_program("epmd"), "-port", epmd_port, NULL};
     const char *server[] = {"/usr/lib/rabbitmq/bin/rabbitmq-server", NULL};
-    const char *environment[] = {text[0], text[1], text[2],
-                                 text[3], text[4], text[5],
-                                 text[6], text[7], "RABBITMQ_CONF_ENV_FILE=/dev/null",
-                                 NULL};
+    const char *environment[] = {
+        text[0], text[1], text[2], text[3], text[4],
+        text[5], text[6], text[7], text[8], "RABBITMQ_CONF_ENV_FILE=/dev/null",
+        NULL};
     char dir[4200];
 
     port = durable_port();
@@ -73,6 +73,7 @@ static void start(void)
     snprintf(text[5], sizeof text[5], "RABBITMQ_NODENAME=mqx-bench-%d@localhost", (int)getpid());
     snprintf(text[6], sizeof text[6], "RABBITMQ_NODE_PORT=%u", port);
     snprintf(text[7], sizeof text[7], "ERL_EPMD_PORT=%s", epmd_port);
+    snprintf(text[8], sizeof text[8], "RABBITMQ_DIST_PORT=%u", durable_port());
     durable_serve("epmd", epmd, NULL);
     durable_await(durable_serve("rabbitmq", server, environment), "rabbitmq-server", is_up);
 }
