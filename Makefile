@@ -60,6 +60,8 @@ FUSE_LIBS   := $(shell pkg-config --libs fuse3 2>/dev/null)
 # library preloaded gets no other library with it.
 INIH := $(if $(wildcard $(shell $(CC) -print-file-name=libinih.a 2>/dev/null)),-l:libinih.a,-linih)
 
+SODIUM := $(shell pkg-config --libs libsodium 2>/dev/null)
+
 comma := ,
 MAP := $(wildcard libmqx/libmqx.map)
 # nodelete: our signal handler and fork handlers must stay where they are.
@@ -160,14 +162,14 @@ $(B)/mqx.pc: mqx.pc.in Makefile
 	$(Q)$(pc) >$@
 
 # Of others' folders, what shows messages and reads stores; it has a say() of its own.
-STORED := fusefs/json mqxd/check mqxd/inspect mqxd/record mqxd/where
+STORED := fusefs/json $(addprefix mqxd/,check file inspect keys record room seal store store_sealed where)
 $(B)/bin/mqx $(call tests,cli): $(patsubst %,$(B)/obj/%.o,$(STORED))
 $(B)/bin/mqx: $(call objects,cli) $(B)/lib/libmqx.a
-	$(call link,-llmdb $(INIH))
+	$(call link,-llmdb $(SODIUM) $(INIH))
 $(B)/bin/mqxfs: $(call objects,fusefs) $(B)/lib/libmqx.a
 	$(call link,$(FUSE_LIBS) $(INIH))
 $(B)/bin/mqxd: $(call objects,mqxd) $(B)/lib/libmqx.a
-	$(call link,-llmdb $(INIH))
+	$(call link,-llmdb $(SODIUM) $(INIH))
 
 # A unit test is linked with everything of its folder but main().
 $(call tests,libmqx): $(B)/test/%: $(B)/obj/libmqx/%.o $(B)/lib/libmqx.a
@@ -182,8 +184,8 @@ $$(call tests,$(1)): $$(B)/test/%: $$(B)/obj/$(1)/%.o $$(filter-out %/main.o,$$(
 	$$(call link,-lcmocka $(2) $$(INIH))
 endef
 $(eval $(call unit,fusefs,$(FUSE_LIBS)))
-$(eval $(call unit,mqxd,-llmdb))
-$(eval $(call unit,cli,-llmdb))
+$(eval $(call unit,mqxd,-llmdb $(SODIUM)))
+$(eval $(call unit,cli,-llmdb $(SODIUM)))
 
 $(B)/test/posix_compat: $(call objects,compat-tests/posix)
 $(B)/test/sysv_compat: $(call objects,compat-tests/sysv)
@@ -251,18 +253,18 @@ $(B)/fuzz/obj/%.o: %.c $(B)/flags
 	$(Q)$(FUZZ) -DFUZZING -fsanitize=fuzzer-no-link -Imqxd -Ifusefs -Icli $(FUSE_CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/fuzz/segment_fuzz: $(DAMAGE)
 $(B)/fuzz/mirror_fuzz: $(DAMAGE) $(filter-out %/log.o,$(call fuzzed,mqxd)) # it is silent
-$(B)/fuzz/mirror_fuzz: FUZZLIBS := -llmdb
+$(B)/fuzz/mirror_fuzz: FUZZLIBS := -llmdb $(SODIUM)
 $(B)/fuzz/mount_fuzz: $(DAMAGE) $(B)/fuzz/obj/fuzz/fake_fuse.o \
     $(filter-out %/loop.o %/opened.o %/options.o,$(call fuzzed,fusefs)) # in their place
 CLI_FUZZED := $(call fuzzed,cli) $(patsubst %,$(B)/fuzz/obj/%.o,$(STORED))
 $(B)/fuzz/cli_fuzz: $(DAMAGE) $(CLI_FUZZED)
-$(B)/fuzz/cli_fuzz: FUZZLIBS := -lm -llmdb
+$(B)/fuzz/cli_fuzz: FUZZLIBS := -lm -llmdb $(SODIUM)
 $(B)/fuzz/store_fuzz: $(filter-out %/log.o,$(call fuzzed,mqxd))
-$(B)/fuzz/store_fuzz: FUZZLIBS := -llmdb
+$(B)/fuzz/store_fuzz: FUZZLIBS := -llmdb $(SODIUM)
 $(B)/fuzz/names_fuzz: $(CLI_FUZZED)
-$(B)/fuzz/names_fuzz: FUZZLIBS := -lm -llmdb
+$(B)/fuzz/names_fuzz: FUZZLIBS := -lm -llmdb $(SODIUM)
 $(B)/fuzz/args_fuzz: $(CLI_FUZZED)
-$(B)/fuzz/args_fuzz: FUZZLIBS := -lm -llmdb -Wl$(comma)--wrap=exit
+$(B)/fuzz/args_fuzz: FUZZLIBS := -lm -llmdb $(SODIUM) -Wl$(comma)--wrap=exit
 $(FUZZERS): $(B)/fuzz/%: $(B)/fuzz/obj/fuzz/%.o $(call fuzzed,libmqx)
 	@echo "  LINK  $@"
 	$(Q)$(FUZZ) -fsanitize=fuzzer $(if $(filter %/fence.o,$^),$(FENCE)) -o $@ $(filter %.o,$^) \

@@ -17,13 +17,18 @@ static const char help[] =
     "       mqx store [--store DIR] dump [QUEUE]\n"
     "       mqx store [--store DIR] backup TO\n"
     "       mqx store [--store DIR] compact\n"
+    "       mqx store [--store DIR] rekey\n"
     "\n"
     "  check        look at every page and record; exit status 1 if something is wrong\n"
     "  dump         print all queues, or one, and their messages: JSON, one object a line\n"
     "  backup       write a copy into the directory TO; mqxd --store TO serves it\n"
     "  compact      give back to the disk what is not used; mqxd must be stopped for it\n"
+    "  rekey        encrypt with the first key what is encrypted with others; mqxd must be stopped\n"
+    "  --key-file FILE  the keys of encrypted messages; default as mqx.conf says\n"
     "  --store DIR  where; default $MQX_STORE, else /var/lib/mqx for root,\n"
     "               else ~/.local/state/mqx\n";
+
+static const char *key_file; /* as was given, or NULL */
 
 static void print_size(uint64_t bytes)
 {
@@ -41,18 +46,38 @@ static void print_size(uint64_t bytes)
         printf("%.1f %ciB", n, units[unit]);
 }
 
+/* With its keys; without, if it can do without them and there are none. */
+static int open_to_read(const char *dir, struct inspect *s, struct keys **keys, bool needed)
+{
+    int r = inspect_open(dir, s);
+
+    *keys = NULL;
+    if (r < 0 || !inspect_is_sealed(s))
+        return r;
+    r = store_keys_find(key_file, keys);
+    if (r == 0 && (*keys || needed))
+        r = inspect_keys(s, *keys);
+    if (r < 0) {
+        inspect_close(s);
+        keys_free(*keys);
+    }
+    return r;
+}
+
 static int check(const char *dir)
 {
     struct inspect_size size;
     struct inspect s;
+    struct keys *keys;
     int64_t wrong;
-    int r = inspect_open(dir, &s);
+    int r = open_to_read(dir, &s, &keys, false);
 
     if (r < 0)
         return EXIT_FAILED;
     wrong = store_check(&s);
     r = wrong < 0 ? -1 : inspect_size(&s, &size);
     inspect_close(&s);
+    keys_free(keys);
     if (r < 0)
         return EXIT_FAILED;
     fputs("the file has ", stdout);
@@ -69,12 +94,14 @@ static int check(const char *dir)
 static int dump(const char *dir, const char *queue)
 {
     struct inspect s;
-    int r = inspect_open(dir, &s);
+    struct keys *keys;
+    int r = open_to_read(dir, &s, &keys, true);
 
     if (r < 0)
         return EXIT_FAILED;
     r = store_dump(&s, queue ? queue + (queue[0] == '/') : NULL);
     inspect_close(&s);
+    keys_free(keys);
     if (r == -ENOENT)
         return fail_because("store", queue, "no such queue in the store %s", dir);
     return r < 0 ? EXIT_FAILED : EXIT_DONE;
@@ -128,7 +155,9 @@ static int run(const char *dir, int argc, char **argv)
         return backup(dir, argv[1]);
     if (strcmp(what, "compact") == 0 && argc == 1)
         return compact(dir);
-    fputs("mqx: store: say check, dump [QUEUE], backup TO or compact\n", stderr);
+    if (strcmp(what, "rekey") == 0 && argc == 1)
+        return store_rekeyed(dir, key_file);
+    fputs("mqx: store: say check, dump [QUEUE], backup TO, compact or rekey\n", stderr);
     usage_exit("store");
     return EXIT_USAGE;
 }
@@ -136,7 +165,10 @@ static int run(const char *dir, int argc, char **argv)
 int cmd_store(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"store", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
+        {"store", required_argument, NULL, 's'},
+        {"key-file", required_argument, NULL, 'k'},
+        {"help", no_argument, NULL, 'h'},
+        {0}};
     const char *given = NULL;
     char dir[PATH_MAX];
     int option, status;
@@ -148,7 +180,10 @@ int cmd_store(int argc, char **argv)
         }
         if (option == '?')
             usage_exit("store");
-        given = optarg;
+        if (option == 'k')
+            key_file = optarg;
+        else
+            given = optarg;
     }
     if (where_store(given, dir) < 0)
         return EXIT_USAGE;

@@ -11,6 +11,7 @@
 
 #include "../mqxd/log.h"
 #include "../mqxd/record.h"
+#include "../mqxd/seal.h"
 #include "store.h"
 #include "text.h"
 
@@ -24,6 +25,10 @@ struct checking {
     size_t count, room;
     size_t at; /* the one whose messages come now */
     uint64_t messages, bytes, wrong;
+    const struct keys *keys;
+    uint64_t encrypted;
+    uint8_t *buffer; /* for what is decrypted */
+    size_t buffer_size;
     struct place *places; /* of the messages of that one */
     size_t place_count, place_room;
 };
@@ -146,6 +151,24 @@ static const struct store_queue *queue_of(struct checking *c, const MDB_val *key
     return c->at < c->count && order == 0 ? &c->queues[c->at] : NULL;
 }
 
+/* Without a key all that can be told is that it is a record. */
+static const char *look_into(struct checking *c, const MDB_val *key, const MDB_val *value,
+                             struct mqxi_snapshot *m)
+{
+    const void *data;
+
+    c->encrypted++;
+    m->type = 1;
+    if (!c->keys)
+        return NULL;
+    if (value->mv_size > c->buffer_size) {
+        free(c->buffer);
+        c->buffer = malloc(value->mv_size);
+        c->buffer_size = c->buffer ? value->mv_size : 0;
+    }
+    return c->buffer ? seal_open(c->keys, key, value, m, c->buffer, &data) : "not enough memory";
+}
+
 static int check_message(const MDB_val *key, const MDB_val *value, void *arg)
 {
     struct checking *c = arg;
@@ -156,6 +179,8 @@ static int check_message(const MDB_val *key, const MDB_val *value, void *arg)
     const void *data;
     const char *why = record_message(key, value, &slot, &m, &data);
 
+    if (!why && !data)
+        why = look_into(c, key, value, &m);
     if (why)
         return wrong_message(c, q, key, slot, why);
     if (!q)
@@ -175,7 +200,7 @@ static int check_message(const MDB_val *key, const MDB_val *value, void *arg)
 
 int64_t store_check(struct inspect *s)
 {
-    struct checking c = {0};
+    struct checking c = {.keys = s->keys};
     int r = inspect_each(s, s->queues, check_queue, &c);
 
     if (r == 0)
@@ -184,7 +209,13 @@ int64_t store_check(struct inspect *s)
         finish_queue(&c);
         printf("queues: %zu, messages: %" PRIu64 ", bytes in them: %" PRIu64 "\n", c.count,
                c.messages, c.bytes);
+        if (c.encrypted && c.keys)
+            printf("encrypted, and decrypted by their keys: %" PRIu64 "\n", c.encrypted);
+        else if (c.encrypted)
+            printf("encrypted, and not looked into, since no key is given: %" PRIu64 "\n",
+                   c.encrypted);
     }
+    free(c.buffer);
     free(c.queues);
     free(c.places);
     return r < 0 ? r : (int64_t)c.wrong;

@@ -12,6 +12,7 @@
 #include "../fusefs/json.h"
 #include "../mqxd/log.h"
 #include "../mqxd/record.h"
+#include "../mqxd/seal.h"
 #include "cli.h"
 #include "store.h"
 
@@ -85,12 +86,14 @@ static int dump_messages(struct dumping *d)
          found = mdb_cursor_get(c, &key, &value, MDB_NEXT)) {
         const char *why = record_message(&key, &value, &slot, &m, &data);
 
+        if (!why && !data)
+            why = seal_open(d->s->keys, &key, &value, &m, d->buffer, &data);
         if (why) {
             damaged(why);
             r = -EBADMSG;
             break;
         }
-        memcpy(d->buffer, data, m.len);
+        memmove(d->buffer, data, m.len);
         d->buffer[m.len] = 0;
         r = show(d, slot, &m);
     }
@@ -116,7 +119,7 @@ static int dump(const MDB_val *key, const MDB_val *value, void *arg)
 
 int store_dump(struct inspect *s, const char *queue)
 {
-    struct dumping d = {.s = s, .only = queue, .buffer = malloc(MQXI_MSGSIZE_MAX + 1)};
+    struct dumping d = {.s = s, .only = queue, .buffer = malloc(seal_size(MQXI_MSGSIZE_MAX))};
     int r = d.buffer ? inspect_each(s, s->queues, dump, &d) : -ENOMEM;
 
     if (r == -ENOMEM)

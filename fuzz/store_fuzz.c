@@ -4,8 +4,8 @@
  * other half damages the bytes of a good store's file: what check.c lets through
  * LMDB must be able to read and to change.
  *
- * Input: 'r', then records: database, length of the key, key, length of the
- * value (2 bytes), value; or 'f', then damages: page, place in it, what is put
+ * Input: 'r', then records: database (or that it is an encrypted message), length
+ * of the key, key, length of the value (2 bytes), value; or 'f', then damages: page, place in it, what is put
  * there, and whether it is.
  */
 #include "store.h"
@@ -28,6 +28,7 @@
 #include "mirror.h"
 #include "names.h"
 #include "restore.h"
+#include "seal.h"
 #include "segment.h"
 #include "thread.h"
 
@@ -45,6 +46,7 @@ static char dir[PATH_MAX], file[PATH_MAX + 16];
 static uint8_t *good; /* the file of a good store */
 static size_t good_size;
 static unsigned lines; /* that were said */
+static struct keys *keys;
 
 static void must(int ok, const char *what, long got)
 {
@@ -111,7 +113,7 @@ static int put_some(struct store *s, void *arg)
         for (uint32_t i = 0; r == 0 && i < 60; i++) { /* a few of them large */
             m.key = (uint64_t)(MQXI_PRIO_MAX - 1 - i % 3) << MQXI_SEQ_BITS | (i + 1);
             m.len = i % 20 ? i : i * 150;
-            r = store_put_message(s, q.uuid, i, &m, data);
+            r = (i % 2 ? store_put_sealed : store_put_message)(s, q.uuid, i, &m, data);
         }
     }
     return r;
@@ -154,6 +156,19 @@ static void read_good(void)
     close(fd);
 }
 
+static void make_keys(void)
+{
+    char path[PATH_MAX + 16];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/key", dir);
+    unlink(path);
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    must(fd >= 0 && write(fd, "a key that is known to everybody", 32) == 32, path, errno);
+    close(fd);
+    must(keys_load(path, &keys) == 0 && keys, path, 0);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     const char *base = getenv("MQX_DIR");
@@ -168,7 +183,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     must(mkdir(dir, 0700) == 0 || errno == EEXIST, dir, errno);
     must(mqxi_dirs_make() == 0, base, errno);
     clear_store();
+    make_keys();
     must(store_open(dir, &s) == 0, "a new store", 0);
+    must(store_keys(s, keys, true) == 0, "keys", 0);
     must(store_transact(s, put_some, NULL) == 0, "a transaction", 0);
     must(store_transact(s, delete_some, NULL) == 0, "another one", 0);
     store_close(s);
@@ -179,11 +196,37 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 /* --- records ------------------------------------------------------------------------------- */
 
-static void put_record(MDB_txn *txn, MDB_dbi db, struct input *in)
+/* What is in it is anybody's, and only the key is ours. */
+static void put_sealed(MDB_txn *txn, MDB_dbi db, MDB_val *key, const MDB_val *text)
+{
+    static uint8_t sealed[1 << 17];
+    struct mqxi_snapshot m = {0};
+    struct message_record head;
+    struct message_key at;
+    MDB_val value;
+
+    if (key->mv_size != sizeof(at) || text->mv_size < sizeof(head))
+        return;
+    memcpy(&at, key->mv_data, sizeof(at));
+    memcpy(&head, text->mv_data, sizeof(head));
+    m = (struct mqxi_snapshot){.key = head.key,
+                               .sent_ns = head.sent_ns,
+                               .type = head.type,
+                               .pid = head.pid,
+                               .uid = head.uid,
+                               .len = (uint32_t)(text->mv_size - sizeof(head))};
+    seal_message(keys_first(keys), &at, &m, (uint8_t *)text->mv_data + sizeof(head), sealed);
+    value = (MDB_val){seal_size(m.len), sealed};
+    mdb_put(txn, db, key, &value, 0);
+}
+
+static void put_record(MDB_txn *txn, MDB_dbi db, bool seal, struct input *in)
 {
     MDB_val key = eat_bytes(in, eat(in, 1) % 40), value = eat_bytes(in, eat(in, 2));
 
-    if (key.mv_size > 0)
+    if (seal)
+        put_sealed(txn, db, &key, &value);
+    else if (key.mv_size > 0)
         mdb_put(txn, db, &key, &value, 0);
 }
 
@@ -205,9 +248,9 @@ static void make_store(struct input *in)
         must(mdb_dbi_open(txn, names[i], MDB_CREATE, &db[i]) == 0, names[i], 0);
     mdb_put(txn, db[0], &key, &value, 0);
     while (in->left > 0) {
-        unsigned which = (unsigned)eat(in, 1) % 8;
+        unsigned which = (unsigned)eat(in, 1) % 16;
 
-        put_record(txn, db[which == 0 ? 0 : which < 4 ? 1 : 2], in);
+        put_record(txn, db[which % 8 == 0 ? 0 : which % 8 < 4 ? 1 : 2], which > 12, in);
     }
     must(mdb_txn_commit(txn) == 0, "commit", 0);
     mdb_env_close(env);
@@ -295,6 +338,8 @@ static void try_records(struct input *in)
     make_store(in);
     lines = 0;
     r = store_open(dir, &m.store);
+    if (r == 0)
+        r = store_keys(m.store, keys, true);
     if (r == 0)
         r = start(&m);
     must(r >= 0 || lines > 0, "mqxd would end and not say why", r);
@@ -402,8 +447,12 @@ static void use_store(struct store *s)
     uint8_t uuid[16] = {0};
     uint64_t sum = 0;
 
+    if (store_keys(s, keys, true) < 0)
+        return;
     store_each_queue(s, keep_uuid, uuid);
     store_each_message(s, uuid, look, &sum);
+    store_seal_queue(s, uuid, &sum);
+    store_rekey(s, &sum);
     store_transact(s, change, uuid);
     store_transact(s, delete_it, uuid);
     store_each_message(s, uuid, look, &sum);

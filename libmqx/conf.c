@@ -55,10 +55,12 @@ static const struct key {
     bool queue; /* it stands in sections, of queues; else before the first */
     const char *by_default, *of_sysv;
 } keys[] = {
+    {"key_file", false, "none", NULL},
     {"limits", false, "mqx", NULL},
     {"store_max", false, "unlimited", NULL},
     {"window", false, "100ms", NULL},
     {"durable", true, "off", "off"},
+    {"encrypt", true, "no", "no"},
     {"maxmsg", true, "10", "65536"},
     {"msgsize", true, "8192", "16M"},
     {"receive", true, "at-once", "at-once"},
@@ -246,6 +248,23 @@ static int unknown(struct reading *r, const char *key)
                  queue ? "for queues" : "before the first section", known);
 }
 
+static int set_encrypt(struct reading *r, struct mqxi_policy *p, const char *text)
+{
+    p->encrypt = strcmp(text, "yes") == 0;
+    if (p->encrypt)
+        r->mqxd.encrypt_line = r->line; /* whichever queue it is of: a key is needed */
+    return p->encrypt || strcmp(text, "no") == 0 ||
+           wrong(r, "encrypt = %s: must be yes or no", text);
+}
+
+static int set_key_file(struct reading *r, const char *text)
+{
+    char *file = r->mqxd.key_file;
+
+    snprintf(file, sizeof(r->mqxd.key_file), "%s", text);
+    return text[0] == '/' || wrong(r, "key_file = %s: must be a whole path, from / on", text);
+}
+
 static int set_general(struct reading *r, const char *key, const char *text)
 {
     if (strcmp(key, "window") == 0)
@@ -254,6 +273,8 @@ static int set_general(struct reading *r, const char *key, const char *text)
         return limits(r, text);
     if (strcmp(key, "store_max") == 0)
         return store_max(r, key, text, &r->mqxd.store_max);
+    if (strcmp(key, "key_file") == 0)
+        return set_key_file(r, text);
     return unknown(r, key);
 }
 
@@ -276,6 +297,8 @@ static int set_policy(struct reading *r, struct mqxi_policy *p, const char *key,
 {
     if (strcmp(key, "durable") == 0)
         return set_durable(r, p, text);
+    if (strcmp(key, "encrypt") == 0)
+        return set_encrypt(r, p, text);
     if (strcmp(key, "maxmsg") == 0)
         return number(r, key, text, MQXI_MAXMSG_MAX, &p->maxmsg);
     if (strcmp(key, "msgsize") == 0)

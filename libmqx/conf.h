@@ -16,6 +16,7 @@ struct mqxi_policy {
     uint32_t sync_said; /* which of them a line says */
     bool kernel_limits; /* as the kernel's own queues are limited; for all queues */
     uint64_t store_max; /* bytes of messages that mqxd keeps of it; 0: as many as there are */
+    bool encrypt;       /* what mqxd keeps of it */
 };
 #define MQXI_STORE_MAX (UINT64_C(1) << 50)
 
@@ -35,6 +36,8 @@ void mqxi_conf_sysv_name(int key, char *name); /* 17 bytes */
 struct mqxi_conf_mqxd {
     uint32_t window_ms; /* how long changes of async queues may wait: 1 to 60000, 100 */
     uint64_t store_max; /* bytes of messages that it keeps of all queues; 0: as many as there are */
+    int encrypt_line;   /* one that has messages of some queue encrypted; 0: there is none */
+    char key_file[200]; /* of the keys for that; "": none is named */
 };
 /* As mqxi_conf_policy, and looks at every line, whichever queue it is for. */
 int mqxi_conf_mqxd(struct mqxi_conf_mqxd *out);

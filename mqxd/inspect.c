@@ -19,6 +19,7 @@
 #include "check.h"
 #include "log.h"
 #include "record.h"
+#include "seal.h"
 
 #define TRIES 100 /* of which each fails only if mqxd commits twice in a few microseconds */
 
@@ -122,17 +123,17 @@ static int open_databases(struct inspect *s)
 {
     MDB_val key = {6, "format"}, value;
     const char *why = "it is not a store of mqx";
-    MDB_dbi meta;
-    int r = mdb_dbi_open(s->txn, "meta", 0, &meta);
+    uint32_t version;
+    int r = mdb_dbi_open(s->txn, "meta", 0, &s->meta);
 
     if (r == 0)
         r = mdb_dbi_open(s->txn, "queues", 0, &s->queues);
     if (r == 0)
         r = mdb_dbi_open(s->txn, "messages", 0, &s->messages);
     if (r == 0)
-        r = mdb_get(s->txn, meta, &key, &value);
+        r = mdb_get(s->txn, s->meta, &key, &value);
     if (r == 0)
-        why = record_format(&value);
+        why = record_format(&value, &version);
     else if (r != MDB_NOTFOUND && r != MDB_INCOMPATIBLE)
         return failed(s, "cannot be read", r);
     if (!why)
@@ -202,6 +203,24 @@ void inspect_close(struct inspect *s)
     s->txn = NULL;
     s->env = NULL;
     s->lock = -1;
+}
+
+bool inspect_is_sealed(const struct inspect *s)
+{
+    int r;
+
+    return seal_check_store(s->txn, s->meta, NULL, &r);
+}
+
+int inspect_keys(struct inspect *s, const struct keys *keys)
+{
+    int r;
+    const char *why = seal_check_store(s->txn, s->meta, keys, &r);
+
+    if (why)
+        say("store %s: %s", s->dir, why);
+    s->keys = why ? NULL : keys;
+    return why ? -ENOKEY : failed(s, "cannot be read", r);
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */

@@ -11,7 +11,8 @@ struct inspect {
     char dir[PATH_MAX];
     MDB_env *env;
     MDB_txn *txn;
-    MDB_dbi queues, messages;
+    MDB_dbi meta, queues, messages;
+    const struct keys *keys; /* or NULL: encrypted messages are not looked into */
     int lock;
 };
 
@@ -22,6 +23,11 @@ struct inspect {
  * removed is not used again. */
 int inspect_open(const char *dir, struct inspect *out);
 void inspect_close(struct inspect *s);
+
+/* Has it encrypted messages, or had some? */
+bool inspect_is_sealed(const struct inspect *s);
+/* Its messages are read with these keys.  -ENOKEY: they are not those that it needs. */
+int inspect_keys(struct inspect *s, const struct keys *keys);
 
 /* All records, in the order of their keys.  Stops at the first each() that returns other than 0,
  * and returns that. */

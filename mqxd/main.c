@@ -296,6 +296,8 @@ static int run(const char *store_option)
     if (r == 0)
         r = store_open(dir, &m.store);
     if (r == 0)
+        r = store_keys(m.store, m.keys, m.encrypts);
+    if (r == 0)
         r = bell_take(&bell);
     if (r == 0)
         r = said(discover_gone(&m));

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "keys.h"
 #include "log.h"
 #include "policies.h"
 #include "segment.h"
@@ -112,6 +113,8 @@ int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue 
         a->mode = record->mode;
         r = store_each_message(m->store, record->uuid, stored_key, a);
     }
+    if (r == 0)
+        r = policies_encrypt(m, a);
     if (r < 0) {
         if (r == -ENOMEM)
             say("queue /%s: not enough memory", record->name);
@@ -151,6 +154,7 @@ void mirror_free(struct mirror *m)
     free(m->buffer);
     free(m->changes);
     free(m->conf);
+    keys_free(m->keys);
 }
 
 static bool is_broken(struct attached *a)
@@ -323,8 +327,10 @@ static int put_change(struct part *p, struct change *c, size_t *bytes)
     c->len = c->key ? message.len : QUOTA_NONE;
     if (!c->key)
         quota_allows(&m->quotas, &a->quota, c->slot, QUOTA_NONE);
-    return c->key ? store_put_message(m->store, a->record.uuid, c->slot, &message, m->buffer)
-                  : store_delete_message(m->store, a->record.uuid, c->slot);
+    if (!c->key)
+        return store_delete_message(m->store, a->record.uuid, c->slot);
+    return (a->encrypt ? store_put_sealed : store_put_message)(m->store, a->record.uuid, c->slot,
+                                                               &message, m->buffer);
 }
 
 /* For store_transact: 1 if there is nothing to be written. */

@@ -13,6 +13,7 @@ struct attached {
     uint64_t *keys;            /* for each slot, the message that the store has for it; 0: none */
     struct quotas *all;
     struct quota quota;
+    bool encrypt;       /* its messages, in the store */
     uint64_t due;       /* when its changes are to be committed; 0: it has none */
     bool seen;          /* discover.c: it still has its name */
     const char *broken; /* why it cannot be mirrored any longer, else NULL */
@@ -21,6 +22,8 @@ struct attached {
 struct mirror {
     struct store *store;
     struct mqxi_conf *conf; /* policies.c: the configuration in force */
+    struct keys *keys;      /* policies.c: for messages in the store, or NULL */
+    bool encrypts;          /* ... of some queue */
     uint64_t window_ns;     /* how long changes of async queues may wait */
     struct attached **queues;
     size_t count, room;

@@ -16,6 +16,7 @@
 #include "anyname.h"
 #include "conf.h"
 #include "discover.h"
+#include "keys.h"
 #include "log.h"
 #include "policy.h"
 #include "sys.h"
@@ -25,21 +26,46 @@ struct applying {
     bool changed;
 };
 
+/* The store's keys, too, if it is open. */
+static int read_keys(const struct mirror *m, const struct mqxi_conf *conf,
+                     const struct mqxi_conf_mqxd *mine, struct keys **out)
+{
+    int r = keys_load(mine->key_file, out);
+
+    if (r == 0 && mine->encrypt_line && !*out) {
+        say("%s:%d: encrypt = yes, and there is no key: name a file of them, with key_file before "
+            "the first section, or have systemd give the credential mqx-key",
+            mqxi_conf_path(conf), mine->encrypt_line);
+        return -EINVAL;
+    }
+    if (r == 0 && m->store)
+        r = store_keys(m->store, *out, mine->encrypt_line);
+    if (r < 0)
+        keys_free(*out);
+    return r;
+}
+
 int policies_read(struct mirror *m)
 {
     struct mqxi_conf_mqxd mine;
     struct mqxi_conf *conf;
+    struct keys *keys = NULL;
     int r = mqxi_conf_keep(&conf);
 
     if (r < 0)
         return r;
     r = mqxi_conf_kept(conf, NULL, NULL, &mine);
+    if (r == 0)
+        r = read_keys(m, conf, &mine, &keys);
     if (r < 0) {
         free(conf);
         return r;
     }
     free(m->conf);
     m->conf = conf;
+    keys_free(m->keys);
+    m->keys = keys;
+    m->encrypts = mine.encrypt_line;
     m->quotas.max = mine.store_max;
     m->window_ns = mine.window_ms * UINT64_C(1000000);
     return 0;
@@ -108,14 +134,39 @@ uint64_t policies_store_max(const struct mirror *m, const struct mqxi_queue *q, 
     return m->conf && policy_of(m, name, q->header, &policy) == 0 ? policy.store_max : 0;
 }
 
-static void apply_quotas(struct mirror *m)
+int policies_encrypt(const struct mirror *m, struct attached *a)
 {
-    for (size_t i = 0; i < m->count; i++) {
+    struct mqxi_policy policy;
+    uint64_t done = 0;
+    int r;
+
+    a->encrypt = m->conf && policy_of(m, a->record.name, a->q->header, &policy) == 0 && policy.encrypt;
+    if (!a->encrypt)
+        return 0;
+    r = store_seal_queue(m->store, a->record.uuid, &done);
+    if (done)
+        say("queue /%s: encrypted what was stored of it in the clear, messages: %llu; 'mqx store "
+            "compact' removes what is left of that in the file",
+            a->record.name, (unsigned long long)done);
+    if (r == -ENOSPC)
+        say("queue /%s: what is stored of it in the clear stays so: the disk is full; free some, and "
+            "send mqxd SIGHUP",
+            a->record.name);
+    return r == -ENOSPC ? 0 : r;
+}
+
+static int apply_to_mirrored(struct mirror *m)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < m->count; i++) {
         struct attached *a = m->queues[i];
 
+        r = policies_encrypt(m, a);
         a->quota.max = policies_store_max(m, a->q, a->record.name);
     }
     m->quotas.freed = true; /* there may be room now for what waits */
+    return r;
 }
 
 int policies_apply(struct mirror *m)
@@ -125,6 +176,5 @@ int policies_apply(struct mirror *m)
 
     if (a.changed)
         mqxi_policy_settle();
-    apply_quotas(m);
-    return r;
+    return r < 0 ? r : apply_to_mirrored(m);
 }

@@ -13,4 +13,8 @@ int policies_apply(struct mirror *m);
 /* How many bytes of this queue the store may have; 0: no limit. */
 uint64_t policies_store_max(const struct mirror *m, const struct mqxi_queue *q, const char *name);
 
+/* Have its messages encrypted in the store or not, as the configuration says; with those that are
+ * there in the clear.  0; errors of the store that are for good. */
+int policies_encrypt(const struct mirror *m, struct attached *a);
+
 #endif

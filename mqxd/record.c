@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "anyname.h"
+#include "seal.h"
 
 struct message_key record_message_key(const uint8_t *uuid, uint32_t slot)
 {
@@ -19,7 +20,7 @@ struct message_key record_message_key(const uint8_t *uuid, uint32_t slot)
     return key;
 }
 
-const char *record_format(const MDB_val *value)
+const char *record_format(const MDB_val *value, uint32_t *version)
 {
     static char why[100];
     struct meta_record found;
@@ -29,9 +30,10 @@ const char *record_format(const MDB_val *value)
     memcpy(&found, value->mv_data, sizeof(found));
     if (found.magic != STORE_MAGIC)
         return "it is not a store of mqx, or from a machine with another byte order";
-    if (found.version == STORE_FORMAT)
+    *version = found.version;
+    if (found.version >= STORE_FORMAT_PLAIN && found.version <= STORE_FORMAT)
         return NULL;
-    snprintf(why, sizeof(why), "its format is %u, and this mqx knows %u; use the one that made it",
+    snprintf(why, sizeof(why), "its format is %u, and this mqx knows up to %u; use the one that made it",
              (unsigned)found.version, STORE_FORMAT);
     return why;
 }
@@ -88,9 +90,20 @@ const char *record_message(const MDB_val *key, const MDB_val *value, uint32_t *s
     if (key->mv_size != sizeof(struct message_key))
         return "a message's record is not found by queue and slot";
     *slot = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
-    if (value->mv_size < sizeof(head) || value->mv_size - sizeof(head) > MQXI_MSGSIZE_MAX)
+    if (value->mv_size < sizeof(head))
         return "a message's record has the wrong size";
     memcpy(&head, value->mv_data, sizeof(head));
+    *data = NULL;
+    if (seal_is(value)) {
+        size_t len = value->mv_size - seal_size(0);
+
+        *m = (struct mqxi_snapshot){.key = head.key & ~SEALED, .len = (uint32_t)len};
+        return value->mv_size < seal_size(0) || len > MQXI_MSGSIZE_MAX
+                   ? "an encrypted message's record has the wrong size"
+                   : NULL;
+    }
+    if (value->mv_size - sizeof(head) > MQXI_MSGSIZE_MAX)
+        return "a message's record has the wrong size";
     *m = (struct mqxi_snapshot){.key = head.key,
                                 .sent_ns = head.sent_ns,
                                 .type = head.type,

@@ -38,9 +38,9 @@ static_assert(sizeof(struct message_key) == 20, "no holes");
 struct message_key record_message_key(const uint8_t *uuid, uint32_t slot);
 
 /* Each returns NULL, or why it cannot be.  Of the format, a static buffer. */
-const char *record_format(const MDB_val *value);
+const char *record_format(const MDB_val *value, uint32_t *version);
 const char *record_queue(const MDB_val *key, const MDB_val *value, struct store_queue *out);
-/* *data points into the value. */
+/* *data points into the value; NULL: it is encrypted, and only seal.h tells more than key and len. */
 const char *record_message(const MDB_val *key, const MDB_val *value, uint32_t *slot,
                            struct mqxi_snapshot *out, const void **data);
 /* A message that is one by itself: can it be in this queue? */

@@ -4,8 +4,9 @@
  * it, and the store is as large as what is queued.
  *
  *     meta      "format"                    what this is, and its version
+ *               "key ", key's id          struct seal_check: it may be needed to read this
  *     queues    uuid                        struct queue_record, name or struct store_sysv
- *     messages  uuid, slot (big endian)     struct message_record, bytes
+ *     messages  uuid, slot (big endian)     struct message_record, bytes; or struct sealed_record
  *
  * Numbers are in the machine's byte order; the magic tells a store of the
  * other order.  LMDB commits a transaction whole or not at all.
@@ -26,22 +27,13 @@
 #include "file.h"
 #include "log.h"
 #include "record.h"
-#include "room.h"
+#include "seal.h"
+#include "store_private.h"
 
 #define FIRST_MAP ((size_t)64 << 20) /* address space; until room.c knows better */
 
-struct store {
-    char dir[PATH_MAX];
-    MDB_env *env;
-    MDB_txn *txn; /* that of store_transact */
-    MDB_dbi meta, queues, messages;
-    struct room room;
-    int lock;
-    time_t readers_checked; /* CLOCK_MONOTONIC_COARSE */
-};
-
 /* LMDB's error as ours; says it. */
-static int failed(const struct store *s, const char *what, int r)
+int store_failed(const struct store *s, const char *what, int r)
 {
     if (r == 0)
         return 0;
@@ -51,6 +43,11 @@ static int failed(const struct store *s, const char *what, int r)
         return -EOVERFLOW;
     say("store %s: %s: %s", s->dir, what, mdb_strerror(r));
     return r == ENOMEM ? -ENOMEM : r > 0 && r != EINVAL ? -r : -EIO;
+}
+
+static int failed(const struct store *s, const char *what, int r)
+{
+    return store_failed(s, what, r);
 }
 
 static int begin(struct store *s, unsigned flags, MDB_txn **txn)
@@ -89,12 +86,13 @@ static int refuse(const struct store *s, const char *why)
 
 static int check_format(struct store *s, MDB_txn *txn, bool *made)
 {
-    struct meta_record mine = {.magic = STORE_MAGIC, .version = STORE_FORMAT};
+    struct meta_record mine = {.magic = STORE_MAGIC, .version = STORE_FORMAT_PLAIN};
     MDB_val key = {6, "format"}, value;
     const char *why;
     int r = mdb_get(txn, s->meta, &key, &value);
 
     if (r == MDB_NOTFOUND && *made) {
+        s->version = mine.version;
         value = (MDB_val){sizeof(mine), &mine};
         return failed(s, "cannot be made", mdb_put(txn, s->meta, &key, &value, 0));
     }
@@ -103,7 +101,7 @@ static int check_format(struct store *s, MDB_txn *txn, bool *made)
         return refuse(s, "it is not a store of mqx");
     if (r)
         return failed(s, "cannot be read", r);
-    why = record_format(&value);
+    why = record_format(&value, &s->version);
     return why ? refuse(s, why) : 0;
 }
 
@@ -214,6 +212,7 @@ void store_close(struct store *s)
         mdb_env_close(s->env);
     if (s->lock >= 0)
         close(s->lock);
+    free(s->plain);
     free(s);
 }
 
@@ -329,8 +328,7 @@ int store_delete_message(struct store *s, const uint8_t *uuid, uint32_t slot)
     return r == MDB_NOTFOUND ? 0 : failed(s, "a message cannot be deleted", r);
 }
 
-/* Is the cursor's key one of this queue's? */
-static bool belongs(const MDB_val *key, const uint8_t *uuid)
+bool store_belongs(const MDB_val *key, const uint8_t *uuid)
 {
     return key->mv_size == sizeof(struct message_key) && memcmp(key->mv_data, uuid, 16) == 0;
 }
@@ -345,7 +343,7 @@ int store_delete_queue(struct store *s, const uint8_t *uuid)
     if (r)
         return failed(s, "a queue cannot be deleted", r);
     r = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
-    while (r == 0 && belongs(&key, uuid)) {
+    while (r == 0 && store_belongs(&key, uuid)) {
         r = mdb_cursor_del(c, 0);
         if (r == 0)
             r = mdb_cursor_get(c, &key, &value, MDB_NEXT); /* the one behind the deleted one */
@@ -360,7 +358,7 @@ int store_delete_queue(struct store *s, const uint8_t *uuid)
 
 static int touch(struct store *s, void *arg)
 {
-    struct meta_record mine = {.magic = STORE_MAGIC, .version = STORE_FORMAT};
+    struct meta_record mine = {.magic = STORE_MAGIC, .version = s->version};
     MDB_val key = {6, "format"}, value = {sizeof(mine), &mine};
 
     (void)arg;
@@ -433,11 +431,27 @@ int store_each_queue(struct store *s, int (*each)(const struct store_queue *queu
     return r;
 }
 
-static int read_message(const struct store *s, const MDB_val *key, const MDB_val *value,
-                        uint32_t *slot, struct mqxi_snapshot *m, const void **data)
+int store_plain_room(struct store *s, size_t size)
+{
+    uint8_t *plain = size > s->plain_size ? realloc(s->plain, size) : s->plain;
+
+    if (!plain)
+        return size ? -ENOMEM : 0;
+    s->plain = plain;
+    s->plain_size = size > s->plain_size ? size : s->plain_size;
+    return 0;
+}
+
+int store_read_message(struct store *s, const MDB_val *key, const MDB_val *value, uint32_t *slot,
+                       struct mqxi_snapshot *m, const void **data)
 {
     const char *why = record_message(key, value, slot, m, data);
 
+    if (!why && seal_is(value)) {
+        if (store_plain_room(s, value->mv_size) < 0)
+            return -ENOMEM;
+        why = seal_open(s->keys, key, value, m, s->plain, data);
+    }
     return why ? damaged(s, why) : 0;
 }
 
@@ -457,8 +471,8 @@ int store_each_message(struct store *s, const uint8_t *uuid,
     if (r < 0)
         return r;
     found = mdb_cursor_get(l.cursor, &key, &value, MDB_SET_RANGE);
-    while (r == 0 && found == 0 && belongs(&key, uuid)) {
-        r = read_message(s, &key, &value, &slot, &m, &data);
+    while (r == 0 && found == 0 && store_belongs(&key, uuid)) {
+        r = store_read_message(s, &key, &value, &slot, &m, &data);
         if (r == 0)
             r = each(slot, &m, data, arg);
         found = mdb_cursor_get(l.cursor, &key, &value, MDB_NEXT);

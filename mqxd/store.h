@@ -15,13 +15,15 @@
 
 #include "snapshot.h"
 
-#define STORE_FORMAT 1u
+#define STORE_FORMAT       2u /* the last that we know: 2 has encrypted messages, */
+#define STORE_FORMAT_PLAIN 1u /* 1, which is what a store begins with, has none */
 
 /* Bytes of its lock file: locked by the mqxd that uses it; shared by those who look at it. */
 #define STORE_LOCK_FILE "mqxd.lock"
 enum { STORE_LOCK_USES, STORE_LOCK_LOOKS };
 
 struct store;
+struct keys;
 
 /* What is kept of a System V queue beside that. */
 struct store_sysv {
@@ -65,7 +67,22 @@ int store_put_queue(struct store *s, const struct store_queue *queue);
 int store_delete_queue(struct store *s, const uint8_t *uuid);
 int store_put_message(struct store *s, const uint8_t *uuid, uint32_t slot,
                       const struct mqxi_snapshot *message, const void *data);
+/* Encrypted, with the first key. */
+int store_put_sealed(struct store *s, const uint8_t *uuid, uint32_t slot,
+                     const struct mqxi_snapshot *message, const void *data);
 int store_delete_message(struct store *s, const uint8_t *uuid, uint32_t slot);
+
+/*
+ * What it has is decrypted with these keys (they stay the caller's; NULL: none) from now on; `use`:
+ * messages will be encrypted with the first.  -ENOKEY: it has messages by another; then the keys
+ * are what they were, and nothing was touched.
+ */
+int store_keys(struct store *s, const struct keys *keys, bool use);
+/* Encrypt what is stored of the queue in the clear; how many were is added to *done. */
+int store_seal_queue(struct store *s, const uint8_t *uuid, uint64_t *done);
+/* Encrypt what is encrypted with another key than the first with that: the others are not needed
+ * any more. */
+int store_rekey(struct store *s, uint64_t *done);
 
 /* Reading, outside of transactions.  Stops at the first each() that returns other than 0, and
  * returns that. */

@@ -264,6 +264,7 @@ shown() {
         'msgsize = 64K' '[x]' 'maxmsg = 1'
     status 0 mqx conf
     cat >wanted <<END
+key_file = none ; the default
 limits = mqx ; the default
 store_max = unlimited ; the default
 window = 2s ; $MQX_CONF:1
@@ -274,6 +275,7 @@ END
     cat >wanted <<END
 [jobs-1]
 durable = off ; $MQX_CONF:6 [jobs*]
+encrypt = no ; the default
 maxmsg = 20 ; $MQX_CONF:4 [*]
 msgsize = 64K ; $MQX_CONF:7 [jobs*]
 receive = at-once ; the default
@@ -288,7 +290,7 @@ END
         no "it printed: $(cat out)"
     cp out again.conf # what it prints is in the form of the file
     MQX_CONF=$PWD/again.conf status 0 mqx conf jobs-1
-    grep -q '^maxmsg = 10 ; .*again.conf:3' out || no "it printed: $(cat out)"
+    grep -q '^maxmsg = 10 ; .*again.conf:4' out || no "it printed: $(cat out)"
     conf '[x]' 'maxmsg = many'
     status 1 mqx conf
     says "$MQX_CONF:2: maxmsg = many: must be a number from 1"
