@@ -23,6 +23,7 @@
 #include "names.h"
 #include "policies.h"
 #include "restore.h"
+#include "service.h"
 #include "wait.h"
 #include "where.h"
 
@@ -112,6 +113,8 @@ static void note_full(struct mirror *m, bool full)
         say("the disk of the store is full; who sends to durable queues waits until there is room");
     if (!full && disk_full)
         say("there is room on the disk of the store again");
+    if (full != disk_full)
+        service_status(full ? "The disk of the store is full: senders wait" : "Serving");
     disk_full = full;
     mirror_full(m, full);
 }
@@ -222,6 +225,7 @@ static void read_again(struct mirror *m)
     int r;
 
     reload = 0;
+    service_reloading();
     r = policies_read(m);
     if (r < 0) {
         say("the configuration stays as it was: %s",
@@ -236,6 +240,15 @@ static void read_again(struct mirror *m)
     rescan = true;
 }
 
+/* Until something happens, but not so long that the service manager takes us for dead. */
+static void sleep_for(_Atomic uint32_t *event, uint32_t seen, uint64_t ns)
+{
+    uint64_t tell = service_alive(mirror_now());
+
+    if (ns > 0)
+        mqxi_event_sleep(event, seen, NULL, ns < tell ? ns : tell, false);
+}
+
 static int serve(struct mirror *m)
 {
     int first = said(discover(m));
@@ -247,6 +260,8 @@ static int serve(struct mirror *m)
         rescan = true;
     }
     say("ready");
+    service_status("Serving");
+    service_ready();
     while (!stop) {
         _Atomic uint32_t *event = &atomic_load(&bell.page)->event;
         uint32_t seen;
@@ -259,8 +274,10 @@ static int serve(struct mirror *m)
         seen = mqxi_event_read(event);
         if (stop)
             break;
-        if (reload)
+        if (reload) {
             read_again(m);
+            service_ready();
+        }
         r = work(m);
         if (r < 0)
             return give_up(m, (int)r);
@@ -274,9 +291,9 @@ static int serve(struct mirror *m)
             last_commit(m);
             return -ENOENT;
         }
-        if (r > 0 && !renewed)
-            mqxi_event_sleep(event, seen, NULL, (uint64_t)r, false);
+        sleep_for(event, seen, renewed ? 0 : (uint64_t)r);
     }
+    service_stopping();
     return last_commit(m);
 }
 
@@ -284,8 +301,10 @@ static int run(const char *store_option)
 {
     struct mirror m = {0};
     char dir[PATH_MAX];
-    int r = policies_read(&m);
+    int r = service_open();
 
+    if (r == 0)
+        r = policies_read(&m);
     if (r == 0)
         r = find_store(store_option, dir);
     if (r == 0) {
