@@ -33,7 +33,7 @@ static int put(struct mqxi_queue *q, unsigned number, unsigned prio)
     return mqxi_put(q, "", 1, prio, number, NULL, NULL);
 }
 
-static int take(struct mqxi_queue *q, bool die)
+static int take(struct mqxi_queue *q, enum kind kind)
 {
     struct mqxi_taken t;
     int r = mqxi_take(q, &t), number;
@@ -41,8 +41,10 @@ static int take(struct mqxi_queue *q, bool die)
     if (r < 0)
         return r;
     number = (int)t.type;
-    if (die)
+    if (kind == DIE_TAKING)
         atomic_store(&q->ctl[t.slot], MQXI_CTL_TAKING | dead_owner);
+    else if (kind == GIVE_BACK)
+        IS(mqxi_take_abort(q, &t), 0);
     else
         IS(mqxi_take_commit(q, &t), 0);
     return number;
@@ -66,8 +68,8 @@ static void claim_any(struct mqxi_queue *q, uint64_t owner)
         CHECK(i < q->layout.maxmsg);
 }
 
-/* A digit: send with this priority.  -: receive.  +: repair.  x: receive, and die before the end.
- * !: begin to send, and die. */
+/* A digit: send with this priority.  -: receive.  ~: and give it back.  +: repair.
+ * x: receive, and die before the end.  !: begin to send, and die. */
 static void make_call(struct mqxi_queue *q, char what)
 {
     unsigned number = calls++;
@@ -77,9 +79,10 @@ static void make_call(struct mqxi_queue *q, char what)
     c->begin = now++;
     switch (what) {
     case '-':
+    case '~':
     case 'x':
-        c->kind = what == 'x' ? DIE_TAKING : TAKE;
-        c->result = take(q, what == 'x');
+        c->kind = what == 'x' ? DIE_TAKING : what == '~' ? GIVE_BACK : TAKE;
+        c->result = take(q, c->kind);
         break;
     case '!':
         c->kind = DIE_FILLING;
@@ -337,7 +340,16 @@ static void next_next(void)
                {70, 0, "11111x-", {"--", "+"}, 0, 0}, {70, 60, "111----", {"--", "2-"}, 0, 0},
                {8, 0, "", {"1", "11-", "", "1"}, 0, 0}, {8, 0, "", {"1", "11-", "1", "1"}, 3, 0},
                {8, 0, "x", {"+", "11-", "", "1"}, 0, 0}, {8, 0, "11x", {"+", "1-", "", "1"}, 0, 0},
-               {8, 0, "", {"1", "00-", "", "0"}, 0, 0});
+               {8, 0, "", {"1", "00-", "", "0"}, 0, 0}, {8, 0, "11-x", {"+1-", "1"}, 0, 0},
+               {8, 0, "11", {"~", "1-"}, 0, 0}, {8, 0, "11", {"~", "-", "1-"}, 2, 0},
+               {8, 0, "1111-", {"--", "~", "-"}, 3, 0}, {8, 0, "211", {"~", "-1", "", "1"}, 0, 0});
+}
+
+/* Who says that the order is disturbed is held up just before that, while others go on in order. */
+static void said_late(void)
+{
+    INTERLEAVE({8, 0, "11x", {"+", "1-1-", "", "-"}, 0, 1},
+               {8, 0, "11", {"~", "1-1-", "", "-"}, 0, 1});
 }
 
 #define LEAF "1111111111111111" /* fills the first node of the tree */
@@ -397,7 +409,7 @@ static void room_moves(uint32_t maxmsg)
     for (uint32_t i = 0; i < maxmsg; i++)
         IS(put(q, 0, 0), 0);
     for (uint32_t i = 0; i < maxmsg; i++)
-        CHECK(take(q, true) >= 0);
+        CHECK(take(q, DIE_TAKING) >= 0);
     for (uint32_t looks = 0; looks < 6; looks++) {
         free_slot = maxmsg - 1;
         moves = looks * maxmsg;
@@ -411,7 +423,7 @@ static void room_moves(uint32_t maxmsg)
         callers[0].at = 0;
         IS(mprotect(q->header, watched_bytes(q), PROT_READ | PROT_WRITE), 0);
         IS(moves, 0);
-        CHECK(take(q, true) >= 0);
+        CHECK(take(q, DIE_TAKING) >= 0);
     }
 }
 
@@ -471,7 +483,7 @@ static void tell(const char *before, const char *call, bool send)
         if (onlooker.saw_nothing && mqxi_event_read(send ? &q->header->send_event
                                                          : &q->header->recv_event) == onlooker.seen)
             FAIL("after \"%s\", \"%s\" at %u: who sleeps then is not woken", before, call, at);
-        while (take(q, false) >= 0)
+        while (take(q, TAKE) >= 0)
             ;
     } while (callers[0].accesses >= at);
     CHECK(at > 10 && saw_nothing > 0);
@@ -490,7 +502,7 @@ static void told(uint32_t maxmsg)
     watch_accesses();
     for (uint32_t i = 0; i < maxmsg; i++) /* the segment grows */
         IS(put(q, 0, 0), 0);
-    while (take(q, false) >= 0)
+    while (take(q, TAKE) >= 0)
         ;
     for (uint32_t i = 0; maxmsg > MQXI_FRONT && i < MQXI_FRONT; i++)
         claim_any(q, mine);
@@ -532,6 +544,7 @@ int main(void)
         UNIT(told_tree),
         UNIT(first_first),
         UNIT(next_next),
+        UNIT(said_late),
         UNIT(paths),
         UNIT(given_back_once),
 #else

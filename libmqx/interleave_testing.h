@@ -11,23 +11,23 @@
 #define SLOTS 90u /* the most of a queue here */
 #define CALLS (5 * SLOTS)
 
-enum kind { PUT, TAKE, REPAIR, DIE_TAKING, DIE_FILLING };
+enum kind { PUT, TAKE, GIVE_BACK, REPAIR, DIE_TAKING, DIE_FILLING };
 
 /* A message is named by the number of the call that put it. */
 static struct call {
     enum kind kind;
     unsigned prio, begin, end; /* times */
-    int result;                /* 0 or -errno; TAKE: the message taken */
+    int result;                /* 0 or -errno; TAKE, GIVE_BACK: the message taken */
 } history[CALLS];
 static unsigned calls, now;
 
 /* The queue.  A call that sends or receives does two things: take a slot, later show the message;
- * take the message, later free the slot. */
+ * take the message, later free the slot or give it back. */
 struct list {
     unsigned used, stuck, count; /* slots, those of dead senders, messages */
     struct {
         uint16_t call, prio;
-        bool held; /* by one who is dead */
+        bool held; /* by one who is dead, or will give it back */
     } at[SLOTS];
 };
 
@@ -36,6 +36,13 @@ static void show(struct list *l, const struct call *c)
     l->at[l->count].call = (uint16_t)(c - history);
     l->at[l->count].prio = (uint16_t)c->prio;
     l->at[l->count++].held = false;
+}
+
+static void give_back(struct list *l, int call)
+{
+    for (unsigned i = 0; i < l->count; i++)
+        if (l->at[i].call == call)
+            l->at[i].held = false;
 }
 
 static void mend(struct list *l)
@@ -58,7 +65,7 @@ static bool remove_first(struct list *l, const struct call *c)
         return c->result == -EAGAIN;
     if (c->result != l->at[first].call)
         return false;
-    if (c->kind == DIE_TAKING) {
+    if (c->kind == DIE_TAKING || c->kind == GIVE_BACK) {
         l->at[first].held = true;
         return true;
     }
@@ -75,6 +82,8 @@ static bool act(struct list *l, const struct call *c, int done, unsigned maxmsg,
     if (done > 0) {
         if (c->kind == PUT)
             show(l, c);
+        else if (c->kind == GIVE_BACK)
+            give_back(l, c->result);
         else
             l->used--;
         return true;
@@ -139,7 +148,8 @@ static bool linearizable(unsigned maxmsg)
 
 static void print_history(void)
 {
-    static const char *const names[] = {"put", "take", "repair", "die with", "die in a slot"};
+    static const char *const names[] = {"put", "take", "take and give back", "repair", "die with",
+                                        "die in a slot"};
 
     for (unsigned i = 0; i < calls; i++) {
         const struct call *c = &history[i];
@@ -149,7 +159,7 @@ static void print_history(void)
             fprintf(stderr, ", priority %u", c->prio);
         if (c->result < 0)
             fprintf(stderr, ": %s", strerror(-c->result));
-        else if (c->kind == TAKE || c->kind == DIE_TAKING)
+        else if (c->kind == TAKE || c->kind == GIVE_BACK || c->kind == DIE_TAKING)
             fprintf(stderr, ": %d", c->result);
         fputc('\n', stderr);
     }

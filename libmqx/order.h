@@ -6,9 +6,10 @@
  * one whose key follows on its key is the first now, unless one that goes before both
  * has become ready since: one of a higher priority, one whose sender was slow to publish,
  * or one that was given back.  Whoever makes such a message ready says so, after that and
- * before his call returns: `disturbed` is then a sequence that nobody has had yet, or that is
- * later than those of all that were taken before.  So what was taken with a later sequence was
- * taken by who saw that message.
+ * before his call returns: there is then a moment at which nobody has a later sequence than
+ * `disturbed`.  So what has a later one was sent when that message was there.  The first of
+ * those is not taken as the next of one that was taken, whose sequence is not later, but found
+ * by a look at all, which sees that message.
  *
  * As long as he has not said so, his call is under way, and may count as coming later; he may
  * even be killed then.  Hence the look at all now and then, so that nothing is passed for ever.
@@ -20,7 +21,14 @@
 
 #define MQXI_ORDER_LOOK 64u /* among so many messages in a row, one is found by a look at all */
 
-/* Is the first message where it is expected? */
+/*
+ * Is the first message where it is expected?
+ *
+ * Relaxed: what `taken` says was so once, and stays so but for what `disturbed` tells, whoever of
+ * this process's threads noted it; `after` is a hint.  Acquire: who sees the next one sees what its
+ * sender saw when he took its sequence, in particular what `disturbed` was by then.  That is looked
+ * at afterwards; seq_cst, since it is an answer to order.c's order: disturbed, then sequence.
+ */
 static inline bool mqxi_order_next(const struct mqxi_queue *q, struct mqxi_first *first)
 {
     uint64_t taken = atomic_load_explicit(&q->taken, memory_order_relaxed), next = taken + 1;
@@ -34,8 +42,7 @@ static inline bool mqxi_order_next(const struct mqxi_queue *q, struct mqxi_first
         if (atomic_load_explicit(&q->ctl[slot], memory_order_acquire) != next)
             return false;
     }
-    /* After the look at the control word: acquire. */
-    if ((taken & MQXI_SEQ_MAX) <= atomic_load_explicit(&q->header->disturbed, memory_order_relaxed))
+    if ((taken & MQXI_SEQ_MAX) <= atomic_load(&q->header->disturbed))
         return false;
     *first = (struct mqxi_first){next, slot};
     return true;
@@ -53,7 +60,9 @@ static inline void mqxi_order_taken(struct mqxi_queue *q, const struct mqxi_firs
 void mqxi_order_disturb(struct mqxi_queue *q, uint32_t ahead);
 #define MQXI_ORDER_AHEAD 32 /* where senders meet once, they do so again: not for each of these */
 
-/* The same of a message that was just sent with this key, if it is one. */
+/* The same of a message that was just sent with this key, if it is one.  Relaxed, after the
+ * barrier: whose sequence is not seen took it when the message was there; and who took an earlier
+ * one had noted its priority before that. */
 static inline void mqxi_order_sent(struct mqxi_queue *q, uint64_t key)
 {
     struct mqxi_header *h = q->header;
