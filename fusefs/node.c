@@ -16,6 +16,7 @@
 
 #include "anyname.h"
 #include "held.h"
+#include "msqids.h"
 
 static struct node *nodes, *directories;
 
@@ -121,8 +122,11 @@ int node_look_up(const char *name, struct mqxi_stat *file, struct attached **a)
         return -EACCES;
     r = attached_by_stat(name, file, a);
     file->size = 1;
-    /* Created anew at this very moment; or System V, and removed by who died at it. */
-    if (r == 0 && ((*a)->queue->ino != file->ino || mqxi_held_removed((*a)->queue))) {
+    if (r == 0 && mqxi_held_removed((*a)->queue)) {
+        mqxi_msqid_remove((*a)->queue); /* who removed it died at it, or may not: another user */
+        r = -ENOENT;
+    }
+    if (*a && (r == -ENOENT || (*a)->queue->ino != file->ino)) { /* or created anew just now */
         attached_put(*a);
         *a = NULL;
         return -ENOENT;

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/ipc.h>
 
 #include "anyname.h"
 #include "msqids.h"
@@ -173,9 +174,10 @@ static int control(int id, int key, enum mqxi_remote_command command, int flags,
 
 int mqxi_remote_msgget(int key, int id, int flags)
 {
-    int r = control(id, key, MQXI_MSGGET, flags, NULL);
+    bool is_new = flags & IPC_CREAT && flags & IPC_EXCL; /* whatever he may: only, is it there? */
+    int r = control(id, key, is_new ? MQXI_COUNT : MQXI_MSGGET, flags, NULL);
 
-    return r == -EINVAL ? -ENOENT : r < 0 ? r : id;
+    return r == -EINVAL ? -ENOENT : is_new ? -EEXIST : r < 0 ? r : id;
 }
 
 int mqxi_remote_msgctl(int id, enum mqxi_remote_command command, struct mqxi_msq_state *state)

@@ -120,7 +120,7 @@ static int find(key_t key, int flags)
     }
     mqxi_op_leave(token);
     if (r == -EACCES) /* another user's */
-        r = flags & IPC_CREAT && flags & IPC_EXCL ? -EEXIST : mqxi_remote_msgget(key, id, flags);
+        r = mqxi_remote_msgget(key, id, flags);
     return r;
 }
 

@@ -102,16 +102,31 @@ static int on_others(int id, int command, struct mqxi_msq_state *state)
     return changes && r == -EACCES ? -EPERM : r; /* without a mount */
 }
 
+/* Who had it mapped when he was another user may remove the queue, but not its names; mqxfs does,
+ * where it finds a removed one. */
+static void have_cleared_away(int id)
+{
+    struct mqxi_msq_state state;
+
+    mqxi_remote_msgctl(id, MQXI_COUNT, &state);
+}
+
 static int on_queue(int id, int command, struct msqid_ds *buffer)
 {
     struct mqxi_msq_state state = command == IPC_SET ? wish(buffer) : (struct mqxi_msq_state){0};
+    uid_t self = (uid_t)MQXI_SYS(SYS_geteuid);
+    bool others = false;
     struct mqxi_queue *q;
     unsigned token;
     int r = mqxi_msqs_enter(id, &q, &token);
 
-    if (r == 0)
+    if (r == 0) {
+        others = self != 0 && self != q->uid;
         r = on_own(q, command, &state);
+    }
     mqxi_op_leave(token);
+    if (r == 0 && others && command == IPC_RMID)
+        have_cleared_away(id);
     if (r == -EACCES && !q)
         r = on_others(id, command, &state);
     if (r < 0 || command == IPC_SET || command == IPC_RMID)

@@ -739,6 +739,62 @@ static void forked(void **state)
     as(&owner, removes, q, 0);
 }
 
+/* As a server that begins as root; what it had made as root is another user's then. */
+static int removes_after_setuid(void *arg)
+{
+    struct msqid_ds ds;
+    key_t wanted = *(const key_t *)arg;
+    int q = msgget(wanted, IPC_CREAT | IPC_EXCL | 0622), again;
+
+    must(q >= 0 && msgctl(q, IPC_STAT, &ds) == 0);
+    ds.msg_perm.uid = OTHER;
+    must(msgctl(q, IPC_SET, &ds) == 0);
+    must(setgroups(0, NULL) == 0 && setgid(OTHER) == 0 && setuid(OTHER) == 0);
+    shared->number[0] = q;
+    shared->ready = 1;
+    await(shared->done == 1);
+    must(msgctl(q, IPC_RMID, NULL) == 0);
+    again = msgget(wanted, IPC_CREAT | IPC_EXCL | 0600);
+    must(again >= 0 && again != q);
+    must_fail(msgctl(q, IPC_RMID, NULL), EINVAL);
+    must_fail(send_text(q, 1, "text", IPC_NOWAIT), EINVAL);
+    must(msgctl(again, IPC_RMID, NULL) == 0);
+    return 0;
+}
+
+static int keeps_using(int q, long type)
+{
+    sends(q, type);
+    shared->ready = 2;
+    await(shared->done == 2);
+    return 0;
+}
+
+static void removed_after_setuid(key_t wanted)
+{
+    struct step uses = {&third, keeps_using, -1, 1};
+    pid_t server, user;
+
+    need_root();
+    shared->ready = shared->done = 0;
+    server = spawn(removes_after_setuid, &wanted);
+    await(shared->ready == 1);
+    uses.q = (int)shared->number[0];
+    user = spawn(act, &uses);
+    await(shared->ready == 2);
+    shared->done = 1;
+    assert_int_equal(reap(server), 0);
+    shared->done = 2;
+    assert_int_equal(reap(user), 0);
+}
+
+static void set_user_id(void **state)
+{
+    (void)state;
+    removed_after_setuid(key(0));
+    removed_after_setuid(IPC_PRIVATE);
+}
+
 int group_users_shared(void)
 {
     const struct CMUnitTest tests[] = {
@@ -767,6 +823,7 @@ int group_users_shared(void)
         SAYS("msgctl(2): MSG_STAT needs the permission to read, MSG_STAT_ANY does not", by_index),
         SAYS("msgget(2): keys and identifiers are one set for all users", one_registry),
         SAYS("msgsnd(2): EINVAL another user's queue was removed since", gone_meanwhile),
+        SAYS("msgctl(2): IPC_RMID by who was another user when he created the queue", set_user_id),
         SAYS("msgsnd(2): a program's file descriptors are its own", descriptors),
         SAYS("fork(2): a child uses another user's queue as its parent did", forked),
     };
