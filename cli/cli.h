@@ -47,6 +47,9 @@ const char *arg_queue(const char *command, const char *text);
  * the other kind: says so, EXIT_USAGE. */
 bool arg_is_sysv(const char *command, const char *name, bool type, bool priority);
 
+/* stat_mqxd.c: what it has done. */
+int stat_mqxd(bool json);
+
 /* send_sysv.c: one message to a System V queue.  message NULL: standard input. */
 struct sysv_order {
     long type;

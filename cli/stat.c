@@ -1,4 +1,4 @@
-/* mqx stat: show one queue. */
+/* mqx stat: show one queue, or mqxd. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -8,9 +8,10 @@
 #include "text.h"
 
 static const char help[] =
-    "usage: mqx stat [--json] QUEUE\n"
+    "usage: mqx stat [--json] [QUEUE]\n"
     "\n"
-    "Show what is known about a queue, one 'key: value' a line, or as a JSON object.\n"
+    "Show what is known about a queue, one 'key: value' a line, or as a JSON object; without a\n"
+    "queue, what mqxd has done.\n"
     "A System V queue is .sysv/ID or .sysv/0xKEY.\n";
 
 static void print_time(const char *key, uint64_t ns)
@@ -73,10 +74,12 @@ int cmd_stat(int argc, char **argv)
             usage_exit("stat");
         json = true;
     }
-    if (argc - optind != 1) {
-        fputs("mqx: stat: give one queue\n", stderr);
+    if (argc - optind > 1) {
+        fputs("mqx: stat: give one queue, or none\n", stderr);
         usage_exit("stat");
     }
+    if (argc == optind)
+        return stat_mqxd(json);
     name = arg_queue("stat", argv[optind]);
     if (info_get(name + 1, &info) < 0)
         return fail("stat", name, -info.error);

@@ -35,7 +35,8 @@ int store_rekeyed(const char *dir, const char *key_file)
     inspect_close(&there);
     r = store_keys_find(key_file, &keys);
     if (r == 0 && !keys) {
-        say("store %s: there is no key to encrypt it with: give --key-file, or key_file in mqx.conf",
+        say("store %s: there is no key to encrypt it with: give --key-file, or key_file in "
+            "mqx.conf",
             dir);
         r = -1;
     }

@@ -30,7 +30,7 @@ bool mqxi_durable_refused(const struct mqxi_queue *q);
 /* The rest is shared with mqxd. */
 
 /* mqxd's two files in the clients directory. */
-#define MQXI_LOCK_FILE "mqxd" /* readable by all, empty: which mqxd lives */
+#define MQXI_LOCK_FILE "mqxd" /* readable by all: which mqxd lives; and its counters (its counters.h) */
 #define MQXI_BELL_FILE "bell" /* struct mqxi_doorbell, one page */
 /* Make the doorbell usable if it is not: new, truncated or overwritten. */
 int mqxi_bell_mend(int fd, uint64_t size);

@@ -186,14 +186,19 @@ static void say_why_not(const char *name, int error)
     char registry[PATH_MAX];
 
     if ((error == -EBADMSG || error == -EACCES) && mqxi_client_unusable(registry))
-        say("queue /%s: cannot be mirrored: the registry of the processes that use this user's "
+        say_event(
+            SAY_WARNING, "not-mirrored", name,
+            "queue /%s: cannot be mirrored: the registry of the processes that use this user's "
             "queues is damaged, or not a file of that user: end those processes, then remove %s",
             name, registry);
     else if (error == -EBADMSG)
-        say("queue /%s: cannot be mirrored: its segment is damaged, or of another version of mqx",
+        say_event(
+            SAY_WARNING, "not-mirrored", name,
+            "queue /%s: cannot be mirrored: its segment is damaged, or of another version of mqx",
             name);
     else
-        say("queue /%s: cannot be mirrored: %s", name, strerror(-error));
+        say_event(SAY_WARNING, "not-mirrored", name, "queue /%s: cannot be mirrored: %s", name,
+                  strerror(-error));
 }
 
 static int look_at_new(struct looking *l, const char *name)
@@ -227,7 +232,8 @@ static int look_at_new(struct looking *l, const char *name)
         mqxi_snapshot_refuse(q);
     mqxi_segment_detach(q);
     if (r == -EEXIST)
-        say("queue /%s: not mirrored: its segment is a copy of another queue's", name);
+        say_event(SAY_WARNING, "not-mirrored", name,
+                  "queue /%s: not mirrored: its segment is a copy of another queue's", name);
     return r == -EEXIST ? 0 : r;
 }
 
@@ -435,7 +441,9 @@ static void remove_vanished(struct mirror *m)
 
         if (a->seen)
             continue;
-        say("queue /%s: its segment has vanished; its messages are in the store, and come back "
+        say_event(
+            SAY_WARNING, "not-mirrored", a->record.name,
+            "queue /%s: its segment has vanished; its messages are in the store, and come back "
             "when mqxd is started again",
             a->record.name);
         mirror_remove(m, a);

@@ -69,7 +69,8 @@ static const char *parse_line(struct keys *keys, const char *line, size_t len)
     if (good)
         good = add(keys, master);
     sodium_memzero(master, sizeof(master));
-    return good ? NULL : "it must be 32 bytes, or lines of 64 hexadecimal digits, at most 32 of them";
+    return good ? NULL
+                : "it must be 32 bytes, or lines of 64 hexadecimal digits, at most 32 of them";
 }
 
 static const char *parse(struct keys *keys, const char *text, size_t size)
@@ -107,7 +108,7 @@ static int read_text(int fd, char *text, size_t room, size_t *size)
 {
     ssize_t n = 1;
 
-    for (*size = 0; n > 0 && *size < room; *size += n > 0 ? (size_t)n : 0)
+    for (*size = 0; n > 0 && *size<room; *size += n> 0 ? (size_t)n : 0)
         n = read(fd, text + *size, room - *size);
     return n < 0 ? -errno : 0;
 }
@@ -144,7 +145,8 @@ static bool find_source(const char *file, char *path, bool *credential)
     *credential = !file || !*file;
     if (!*credential)
         return snprintf(path, PATH_MAX, "%s", file) < PATH_MAX;
-    return dir && snprintf(path, PATH_MAX, "%s/" CREDENTIAL, dir) < PATH_MAX && access(path, F_OK) == 0;
+    return dir && snprintf(path, PATH_MAX, "%s/" CREDENTIAL, dir) < PATH_MAX &&
+           access(path, F_OK) == 0;
 }
 
 int keys_load(const char *file, struct keys **out)

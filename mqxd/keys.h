@@ -8,7 +8,7 @@
 #define KEY_ID 8
 
 struct key {
-    uint8_t id[KEY_ID];  /* tells which key it is, and nothing about it */
+    uint8_t id[KEY_ID]; /* tells which key it is, and nothing about it */
     uint8_t secret[32];
 };
 

@@ -28,19 +28,21 @@
 #include "where.h"
 
 #define LAST_NS (UINT64_C(10) * 1000000000) /* for the last commit, while others go on sending */
-#define LOOK_NS (UINT64_C(60) * 1000000000) /* for what nobody could ring for: in a user namespace, say */
+#define LOOK_NS                                                                                    \
+    (UINT64_C(60) * 1000000000)       /* for what nobody could ring for: in a user namespace, say */
 #define AGAIN_NS UINT64_C(1000000000) /* until what failed for want of something is tried again */
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char help[] =
-    "usage: mqxd [--store DIR]\n"
+    "usage: mqxd [--store DIR] [--log=FORM]\n"
     "\n"
     "Keeps durable queues (see mqx.conf(5)) on disk, and restores them after a reboot.\n"
     "Runs in the foreground until SIGTERM; says 'mqxd: ready' when it serves.\n"
     "\n"
     "  --store DIR  where; default $MQX_STORE, else /var/lib/mqx for root,\n"
     "               else ~/.local/state/mqx\n"
+    "  --log=FORM   of lines on standard error: plain, or logfmt, for programs\n"
     "  --help, --version\n"
     "\n"
     "Run by root it serves the queues of all users, else those of its user.\n"
@@ -110,9 +112,11 @@ static bool rescan; /* the directories are to be looked at */
 static void note_full(struct mirror *m, bool full)
 {
     if (full && !disk_full)
-        say("the disk of the store is full; who sends to durable queues waits until there is room");
+        say_event(
+            SAY_WARNING, "disk-full", NULL,
+            "the disk of the store is full; who sends to durable queues waits until there is room");
     if (!full && disk_full)
-        say("there is room on the disk of the store again");
+        say_event(SAY_NOTICE, "disk-room", NULL, "there is room on the disk of the store again");
     if (full != disk_full)
         service_status(full ? "The disk of the store is full: senders wait" : "Serving");
     disk_full = full;
@@ -204,9 +208,11 @@ static int last_commit(struct mirror *m)
 /* An error that is for good. */
 static int give_up(struct mirror *m, int error)
 {
-    say("stopping: %s; what was acknowledged is in the store, senders of what was not are told; when "
-        "that is mended, start mqxd again",
-        strerror(-error));
+    say_event(SAY_ERROR, "failed", NULL,
+              "stopping: %s; what was acknowledged is in the store, senders of what was not are "
+              "told; when "
+              "that is mended, start mqxd again",
+              strerror(-error));
     mirror_refuse(m);
     return error;
 }
@@ -228,16 +234,33 @@ static void read_again(struct mirror *m)
     service_reloading();
     r = policies_read(m);
     if (r < 0) {
-        say("the configuration stays as it was: %s",
-            r == -EINVAL ? "there is a mistake in the new one" : strerror(-r));
+        say_event(SAY_WARNING, "configuration-refused", NULL,
+                  "the configuration stays as it was: %s",
+                  r == -EINVAL ? "there is a mistake in the new one" : strerror(-r));
         return;
     }
     r = policies_apply(m);
     if (r < 0)
         say("queues cannot be changed: %s; try again", strerror(-r));
     else
-        say("the configuration was read again");
+        say_event(SAY_NOTICE, "configuration-read", NULL, "the configuration was read again");
     rescan = true;
+}
+
+/* What `mqx stat` shows, if it has changed. */
+static void show(struct mirror *m)
+{
+    static struct counters shown;
+    struct counters *c = &m->counters;
+
+    c->queues = m->count;
+    snprintf(c->error, sizeof(c->error), "%s", say_last(&c->error_ns));
+    c->backlog_messages = m->quotas.messages;
+    c->backlog_bytes = m->quotas.bytes - m->quotas.messages * QUOTA_HEADS;
+    if (c->magic && memcmp(c, &shown, sizeof(*c)) == 0)
+        return;
+    counters_show(c, bell.lock);
+    shown = *c;
 }
 
 /* Until something happens, but not so long that the service manager takes us for dead. */
@@ -259,7 +282,7 @@ static int serve(struct mirror *m)
         note_full(m, true);
         rescan = true;
     }
-    say("ready");
+    say_event(SAY_NOTICE, "ready", NULL, "ready");
     service_status("Serving");
     service_ready();
     while (!stop) {
@@ -285,12 +308,15 @@ static int serve(struct mirror *m)
         if (renewed < 0)
             return renewed;
         if (!bell_stands(&bell)) {
-            say("somebody removed our files in %s, where nobody finds us any more; what is stored "
+            say_event(
+                SAY_ERROR, "removed", NULL,
+                "somebody removed our files in %s, where nobody finds us any more; what is stored "
                 "is kept: start mqxd again",
                 mqxi_dir());
             last_commit(m);
             return -ENOENT;
         }
+        show(m);
         sleep_for(event, seen, renewed ? 0 : (uint64_t)r);
     }
     service_stopping();
@@ -324,8 +350,10 @@ static int run(const char *store_option)
         say("the disk of the store %s is full, and has no room even for removals", dir);
     if (r == 0)
         r = restore_queues(m.store);
-    if (r == 0)
+    if (r == 0) {
+        show(&m);
         r = bell_serve(&bell);
+    }
     if (r == 0)
         r = changes_start(&bell);
     if (r == 0)
@@ -341,6 +369,7 @@ static int run(const char *store_option)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"store", required_argument, NULL, 's'},
+                                            {"log", required_argument, NULL, 'l'},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'v'},
                                             {0}};
@@ -351,6 +380,14 @@ int main(int argc, char **argv)
         switch (option) {
         case 's':
             store = optarg;
+            break;
+        case 'l':
+            if (strcmp(optarg, "logfmt") == 0) {
+                say_logfmt();
+            } else if (strcmp(optarg, "plain") != 0) {
+                say("--log=%s: must be plain or logfmt", optarg);
+                return EXIT_USAGE;
+            }
             break;
         case 'h':
             fputs(help, stdout);

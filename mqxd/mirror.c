@@ -111,13 +111,15 @@ int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue 
         a->quota.max = policies_store_max(m, q, record->name);
         a->record = *record;
         a->mode = record->mode;
+        a->first = a->sequence = atomic_load(&q->header->sequence);
         r = store_each_message(m->store, record->uuid, stored_key, a);
     }
     if (r == 0)
         r = policies_encrypt(m, a);
     if (r < 0) {
         if (r == -ENOMEM)
-            say("queue /%s: not enough memory", record->name);
+            say_event(SAY_WARNING, "not-mirrored", record->name, "queue /%s: not enough memory",
+                      record->name);
         if (a) {
             quota_close(&m->quotas, &a->quota);
             free(a->keys);
@@ -171,8 +173,9 @@ static void remove_broken(struct mirror *m)
 
         if (!is_broken(a))
             continue;
-        say("queue /%s: %s; it is not mirrored any longer, the store keeps what it has",
-            a->record.name, a->broken);
+        say_event(SAY_WARNING, "not-mirrored", a->record.name,
+                  "queue /%s: %s; it is not mirrored any longer, the store keeps what it has",
+                  a->record.name, a->broken);
         mqxi_snapshot_refuse(a->q);
         mirror_remove(m, a);
     }
@@ -220,11 +223,22 @@ uint64_t mirror_due(struct mirror *m, uint64_t now)
     return first;
 }
 
+/* The number is the segment's, so anybody's: it is counted, and no more. */
+static void note_sent(struct mirror *m, struct attached *a)
+{
+    uint64_t sequence = atomic_load(&a->q->header->sequence);
+
+    if (sequence > a->sequence && sequence <= MQXI_SEQ_MAX)
+        m->counters.sent += sequence - a->sequence;
+    a->sequence = sequence;
+}
+
 static void collect_from(struct mirror *m, struct attached *a, uint64_t now)
 {
     uint32_t words;
 
     a->due = 0;
+    note_sent(m, a);
     mqxi_dirty_begin(a->q);
     words = mqxi_dirty_words(a->q);
     for (uint32_t w = 0; w < words; w++) {
@@ -264,6 +278,7 @@ struct part {
     size_t most;   /* changes */
     bool removals; /* alone */
     bool written;  /* something was */
+    uint64_t begun;
 };
 
 /* A change of mode goes along with the next change of a message.  1: it did. */
@@ -342,6 +357,7 @@ static int put_changes(struct store *s, void *arg)
     int r = 0;
 
     p->written = false;
+    p->begun = mirror_now();
     p->m->quotas.planned = 0;
     for (p->to = p->from; r >= 0 && p->to < p->m->change_count && p->to - p->from < p->most &&
                           bytes < BYTES && removed < REMOVALS;
@@ -373,7 +389,9 @@ static void hold(struct mirror *m, struct attached *a, uint32_t slot)
     quota_wait(&a->quota, slot, true);
     atomic_store(&a->q->header->disk_full, 1);
     if (!l->said)
-        say("queue /%s: the store has %llu bytes of %s, and store_max is %llu: who sends to it "
+        say_event(
+            SAY_WARNING, "store-max", a->record.name,
+            "queue /%s: the store has %llu bytes of %s, and store_max is %llu: who sends to it "
             "waits "
             "until messages are received",
             a->record.name, (unsigned long long)(own ? l->bytes : m->quotas.bytes),
@@ -381,12 +399,13 @@ static void hold(struct mirror *m, struct attached *a, uint32_t slot)
     a->quota.said = true;
 }
 
-/* What the limits count. */
+/* What the limits count, and the counters. */
 static void count(struct mirror *m, const struct change *c)
 {
     struct quota *l = &c->a->quota;
 
     quota_wait(l, c->slot, false);
+    m->counters.stored += c->what == WRITTEN && (c->key & MQXI_SEQ_MAX) > c->a->first;
     if (c->what == WRITTEN)
         quota_stored(&m->quotas, l, c->slot, c->len);
     if (c->limited)
@@ -398,6 +417,8 @@ static void count(struct mirror *m, const struct change *c)
 /* It is on disk: tell who waits. */
 static void acknowledge(struct part *p, uint64_t now)
 {
+    uint64_t changes = 0;
+
     for (size_t i = p->from; i < p->to; i++) {
         struct change *c = &p->m->changes[i];
         struct attached *a = c->a;
@@ -415,6 +436,7 @@ static void acknowledge(struct part *p, uint64_t now)
             mqxi_dirty_again(a->q, c->slot);
             a->due = now;
         }
+        changes += c->what == WRITTEN;
         if (c->what == WRITTEN && a->keys[c->slot])
             p->m->freed = true;
         a->keys[c->slot] = c->key;
@@ -424,6 +446,8 @@ static void acknowledge(struct part *p, uint64_t now)
         if (i + 1 == p->to || p->m->changes[i + 1].a != a)
             mqxi_snapshot_wake(a->q);
     }
+    if (p->written)
+        counters_commit(&p->m->counters, changes, mirror_now() - p->begun);
 }
 
 /* Not on disk: as if it had not been looked at. */

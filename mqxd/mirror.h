@@ -2,6 +2,7 @@
 #ifndef MQXD_MIRROR_H
 #define MQXD_MIRROR_H
 
+#include "counters.h"
 #include "quota.h"
 #include "store.h"
 
@@ -14,6 +15,8 @@ struct attached {
     struct quotas *all;
     struct quota quota;
     bool encrypt;       /* its messages, in the store */
+    uint64_t first;     /* the last sequence before it was mirrored; */
+    uint64_t sequence;  /* and when it was last looked at: counters.h */
     uint64_t due;       /* when its changes are to be committed; 0: it has none */
     bool seen;          /* discover.c: it still has its name */
     const char *broken; /* why it cannot be mirrored any longer, else NULL */
@@ -33,6 +36,7 @@ struct mirror {
     size_t change_count;
     size_t turn; /* whose turn it is to be looked at first */
     struct quotas quotas;
+    struct counters counters;
     bool full;   /* the disk is: senders wait */
     bool freed;  /* something was removed from the store, and a turn makes that room for others */
     bool turned; /* ... and did, after the last commit, which failed for want of room */

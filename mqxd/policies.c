@@ -97,16 +97,18 @@ static int apply_to(struct applying *a, const char *name, int fd)
         return 0;
     r = policy_of(a->m, name, &p.header, &policy);
     if (r == 0 && mqxi_policy_set_sync(fd, &p.header, policy.sync_said, policy.sync) < 0)
-        say("queue /%s: its policy cannot be changed", name);
+        say_event(SAY_WARNING, "policy", name, "queue /%s: its policy cannot be changed", name);
     if (r < 0 || !policy.durable_line || atomic_load(&p.header.chosen))
         return r;
     r = mqxi_policy_set(fd, &p.header, policy.durable, false);
     if (r > 0) {
-        say("queue /%s: durable is now %s, and was %s (%s:%d)", name, durable_name(policy.durable),
-            durable_name(p.durable), mqxi_conf_path(a->m->conf), policy.durable_line);
+        say_event(SAY_NOTICE, "policy", name, "queue /%s: durable is now %s, and was %s (%s:%d)",
+                  name, durable_name(policy.durable), durable_name(p.durable),
+                  mqxi_conf_path(a->m->conf), policy.durable_line);
         a->changed = true;
     } else if (r < 0) {
-        say("queue /%s: durable cannot be changed: %s", name, strerror(-r));
+        say_event(SAY_WARNING, "policy", name, "queue /%s: durable cannot be changed: %s", name,
+                  strerror(-r));
     }
     return 0;
 }
@@ -140,18 +142,23 @@ int policies_encrypt(const struct mirror *m, struct attached *a)
     uint64_t done = 0;
     int r;
 
-    a->encrypt = m->conf && policy_of(m, a->record.name, a->q->header, &policy) == 0 && policy.encrypt;
+    a->encrypt =
+        m->conf && policy_of(m, a->record.name, a->q->header, &policy) == 0 && policy.encrypt;
     if (!a->encrypt)
         return 0;
     r = store_seal_queue(m->store, a->record.uuid, &done);
     if (done)
-        say("queue /%s: encrypted what was stored of it in the clear, messages: %llu; 'mqx store "
+        say_event(
+            SAY_NOTICE, "encrypted", a->record.name,
+            "queue /%s: encrypted what was stored of it in the clear, messages: %llu; 'mqx store "
             "compact' removes what is left of that in the file",
             a->record.name, (unsigned long long)done);
     if (r == -ENOSPC)
-        say("queue /%s: what is stored of it in the clear stays so: the disk is full; free some, and "
-            "send mqxd SIGHUP",
-            a->record.name);
+        say_event(SAY_WARNING, "policy", a->record.name,
+                  "queue /%s: what is stored of it in the clear stays so: the disk is full; free "
+                  "some, and "
+                  "send mqxd SIGHUP",
+                  a->record.name);
     return r == -ENOSPC ? 0 : r;
 }
 

@@ -14,7 +14,8 @@
 
 #include "record.h"
 
-#define HEADS (sizeof(struct message_key) + sizeof(struct message_record))
+static_assert(QUOTA_HEADS == sizeof(struct message_key) + sizeof(struct message_record),
+              "the records' heads");
 
 int quota_open(struct quota *l, uint32_t slots)
 {
@@ -27,6 +28,7 @@ int quota_open(struct quota *l, uint32_t slots)
 void quota_close(struct quotas *all, struct quota *l)
 {
     all->bytes -= l->bytes;
+    all->messages -= l->messages;
     all->freed |= l->bytes > 0;
     free(l->sizes);
     free(l->waiting);
@@ -40,7 +42,7 @@ void quota_begin(struct quota *l)
 
 static uint32_t size_of(uint32_t len)
 {
-    return len == QUOTA_NONE ? 0 : len + (uint32_t)HEADS;
+    return len == QUOTA_NONE ? 0 : len + QUOTA_HEADS;
 }
 
 static bool fits(uint64_t max, uint64_t bytes, int64_t planned)
@@ -73,6 +75,10 @@ void quota_stored(struct quotas *all, struct quota *l, uint32_t slot, uint32_t l
     l->bytes -= was;
     all->bytes += is;
     all->bytes -= was;
+    l->messages += (is > 0);
+    l->messages -= (was > 0);
+    all->messages += (is > 0);
+    all->messages -= (was > 0);
     l->sizes[slot] = is;
 }
 

@@ -6,19 +6,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define QUOTA_NONE UINT32_MAX /* no message */
+#define QUOTA_NONE  UINT32_MAX /* no message */
+#define QUOTA_HEADS 52         /* bytes beside each, that count, too */
 
 /* Of all queues. */
 struct quotas {
     uint64_t max;    /* bytes; 0: as many as there are */
     uint64_t bytes;  /* that the store has */
+    uint64_t messages;
     int64_t planned; /* that the transaction being made adds */
     bool freed;      /* some were given back since what waits was last tried */
 };
 
 /* Of one. */
 struct quota {
-    uint64_t max, bytes;
+    uint64_t max, bytes, messages;
     int64_t planned;
     uint32_t slots;
     uint32_t *sizes;   /* bytes that the store has for each slot */

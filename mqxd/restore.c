@@ -133,10 +133,12 @@ static int restore(struct store *s, const struct store_queue *record)
         r = sysv ? mqxi_msqid_restore(&unborn, record->sysv.id)
                  : mqxi_segment_link(&unborn, record->name);
     if (r == 0)
-        say("queue /%s: restored, messages: %u", record->name, (unsigned)mqxi_count(unborn.queue));
+        say_event(SAY_INFO, "restored", record->name, "queue /%s: restored, messages: %u",
+                  record->name, (unsigned)mqxi_count(unborn.queue));
     if (r == 0 && sysv && unborn.queue->id != record->sysv.id)
-        say("queue /%s: another has its id; it is found by its key, and its id is now %d",
-            record->name, unborn.queue->id);
+        say_event(SAY_WARNING, "not-restored", record->name,
+                  "queue /%s: another has its id; it is found by its key, and its id is now %d",
+                  record->name, unborn.queue->id);
     mqxi_segment_finish(&unborn, r == 0);
     if (r == 0)
         mqxi_segment_detach(unborn.queue);
@@ -148,8 +150,9 @@ static int restore_one(struct store *s, const struct store_queue *record)
     int r;
 
     if (geteuid() != 0 && record->uid != geteuid()) {
-        say("queue /%s: not restored: it is user %u's; start mqxd as that user or as root",
-            record->name, (unsigned)record->uid);
+        say_event(SAY_WARNING, "not-restored", record->name,
+                  "queue /%s: not restored: it is user %u's; start mqxd as that user or as root",
+                  record->name, (unsigned)record->uid);
         return 0;
     }
     r = restore(s, record);
@@ -157,7 +160,9 @@ static int restore_one(struct store *s, const struct store_queue *record)
     case 0:
         return 0;
     case -EEXIST:
-        say("queue /%s: not restored: another queue has its %s; unlink that one and start mqxd "
+        say_event(
+            SAY_WARNING, "not-restored", record->name,
+            "queue /%s: not restored: another queue has its %s; unlink that one and start mqxd "
             "again, the stored messages are kept",
             record->name,
             record->kind == MQXI_KIND_POSIX ? "name"
@@ -166,14 +171,17 @@ static int restore_one(struct store *s, const struct store_queue *record)
         return 0;
     case -EBADMSG:
     case -EINVAL:
-        say("queue /%s: not restored: the store is damaged", record->name);
+        say_event(SAY_WARNING, "not-restored", record->name,
+                  "queue /%s: not restored: the store is damaged", record->name);
         return r;
     case -ENOSPC:
-        say("queue /%s: not restored: no room in %s; make room and start mqxd again", record->name,
-            mqxi_dir());
+        say_event(SAY_WARNING, "not-restored", record->name,
+                  "queue /%s: not restored: no room in %s; make room and start mqxd again",
+                  record->name, mqxi_dir());
         return -ENOMEM; /* not the store's disk */
     default:
-        say("queue /%s: not restored: %s", record->name, strerror(-r));
+        say_event(SAY_WARNING, "not-restored", record->name, "queue /%s: not restored: %s",
+                  record->name, strerror(-r));
         return r;
     }
 }

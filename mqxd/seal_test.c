@@ -1,4 +1,5 @@
-/* Encrypted messages: who has the key reads them, where they were put; nobody else, nowhere else. */
+/* Encrypted messages: who has the key reads them, where they were put; nobody else, nowhere else.
+ */
 #include "seal.h"
 
 #include <fcntl.h>
@@ -287,7 +288,7 @@ static uint32_t format(struct store *s)
 {
     struct meta_record meta;
     char path[PATH_MAX + 10];
-    MDB_val key = {6, (void *)(uintptr_t)"format"}, value;
+    MDB_val key = {6, (void *)(uintptr_t) "format"}, value;
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi db;
@@ -296,7 +297,8 @@ static uint32_t format(struct store *s)
     snprintf(path, sizeof(path), "%s", dir);
     CHECK(mdb_env_create(&env) == 0 && mdb_env_set_maxdbs(env, 8) == 0 &&
           mdb_env_open(env, path, MDB_RDONLY, 0600) == 0 &&
-          mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) == 0 && mdb_dbi_open(txn, "meta", 0, &db) == 0);
+          mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) == 0 &&
+          mdb_dbi_open(txn, "meta", 0, &db) == 0);
     IS(mdb_get(txn, db, &key, &value), 0);
     memcpy(&meta, value.mv_data, sizeof(meta));
     mdb_txn_abort(txn);

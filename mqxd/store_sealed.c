@@ -35,8 +35,10 @@ static int note_key(struct store *s, void *arg)
     int r;
 
     seal_make_check(key, &check);
-    r = put(s, s->meta, (MDB_val){6, (void *)(uintptr_t)"format"}, (MDB_val){sizeof(mine), &mine});
-    return r < 0 ? r : put(s, s->meta, (MDB_val){sizeof(name), &name}, (MDB_val){sizeof(check), &check});
+    r = put(s, s->meta, (MDB_val){6, (void *)(uintptr_t) "format"}, (MDB_val){sizeof(mine), &mine});
+    return r < 0
+               ? r
+               : put(s, s->meta, (MDB_val){sizeof(name), &name}, (MDB_val){sizeof(check), &check});
 }
 
 /* 1: it has to be noted. */
@@ -99,10 +101,10 @@ int store_put_sealed(struct store *s, const uint8_t *uuid, uint32_t slot,
 }
 
 struct rewriting {
-    const uint8_t *uuid;          /* only of this queue; NULL: of all */
-    bool plain;                   /* what is in the clear; else what has another key */
-    struct message_key at, next;  /* where it goes on; after this transaction */
-    uint64_t some;                /* that this transaction rewrites */
+    const uint8_t *uuid;         /* only of this queue; NULL: of all */
+    bool plain;                  /* what is in the clear; else what has another key */
+    struct message_key at, next; /* where it goes on; after this transaction */
+    uint64_t some;               /* that this transaction rewrites */
     bool end;
 };
 

@@ -145,6 +145,138 @@ is_silent() {
     [ "$(grep -c WATCHDOG told)" = "$before" ]
 }
 
+
+# --- the log ------------------------------------------------------------------------------------
+
+log_lines() {
+    background mqxd --log=logfmt 2>log
+    mqxd=$!
+    await "mqxd to be ready" grep -qx 'level=notice event=ready message="ready"' log
+    name=$'a "queue\\"\nmqxd: ready'
+    status 0 mqx create --durable=async -- "/$name"
+    printf '[*]\ndurable = sync\n[x\n' >mqx.conf # a mistake
+    kill -TERM $mqxd
+    wait $mqxd
+    lose_memory
+    MQX_CONF=$PWD/mqx.conf status 1 mqxd --log=logfmt
+    says "mqx: $PWD/mqx.conf:3: "
+    background mqxd --log=logfmt 2>log
+    mqxd=$!
+    await "it to be restored" grep -q event=ready log
+    grep -q '^level=info event=restored queue="/a \\"queue\\\\\\"?mqxd: ready" message="queue /a ' log ||
+        no "it logged $(cat log)"
+    grep -qvE '^level=(error|warning|notice|info) event=[a-z-]+( queue="([^"\\]|\\.)*")? message="([^"\\]|\\.)*"$' log &&
+        no "not in its form: $(cat log)"
+    kill -TERM $mqxd
+    wait $mqxd
+    status 2 mqxd --log=pretty
+    says "--log=pretty: must be plain or logfmt"
+}
+
+# The journal is who has the file at the other end of stderr.
+to_journal() {
+    : >log
+    export JOURNAL_STREAM
+    JOURNAL_STREAM=$(stat -c %d:%i log)
+    background mqxd 2>log
+    mqxd=$!
+    await "mqxd to be ready" grep -qx '<5>mqxd: ready' log
+    status 1 mqxd --store "$PWD/other"
+    grep '^<' err && no "stderr is another file, and no journal"
+    kill -TERM $mqxd
+    wait $mqxd
+}
+
+# --- counters -----------------------------------------------------------------------------------
+
+counts() { # counter value
+    [ "$(mqx stat | sed -n "s/^$1: //p")" = "$2" ]
+}
+
+counted() { # counter value
+    await "$1: $2 ($(mqx stat 2>&1 | paste -sd ' '))" counts "$1" "$2"
+}
+
+counters() {
+    status 1 mqx stat
+    says "none runs"
+    start_mqxd
+    status 0 mqx stat
+    grep -q last_problem out && no "there was none: $(cat out)"
+    counted queues 0
+    status 0 mqx create --durable=sync --maxmsg=100 q
+    counted queues 1
+    for i in 1 2 3 4 5; do status 0 mqx send q "12345"; done
+    counted stored 5
+    counted sent 5
+    counted elided 0
+    counted backlog_messages 5
+    counted backlog_bytes 25
+    counted commits 5
+    counted changes_per_commit_most 1
+    status 0 mqx recv --count 2 q
+    counted backlog_messages 3
+    counted changes 7
+    mqx stat | grep '^commit_ms' | while IFS=': ' read -r name value; do
+        case $value in *.[0-9][0-9][0-9]) ;; *) no "$name: $value" ;; esac
+        [ "$value" != 0.000 ] || no "$name: $value: commits take longer"
+    done || exit 1
+    stop_mqxd
+    status 1 mqx stat
+    lose_memory
+    start_mqxd
+    counted backlog_messages 3
+    counted sent 0 # since then
+    counted stored 0
+    # While mqxd stands still nothing is stored: what is gone by then never is.
+    status 0 mqx create --durable=async --maxmsg=100 fast
+    counted queues 2
+    kill -STOP "$mqxd"
+    for i in 1 2 3 4 5 6 7 8; do status 0 mqx send fast "$i" && status 0 mqx recv fast; done
+    status 0 mqx send fast stays
+    kill -CONT "$mqxd"
+    counted elided 8
+    counted stored 1
+    counted sent 9
+    status 0 mqx stat --json
+    tail -c 3 out | grep -q '}' || no "no object: $(cat out)"
+    grep -q '"elided": 8, ' out || no "it printed: $(cat out)"
+    if command -v jq >/dev/null; then
+        is "queues, by jq" 2 "$(jq .queues out)"
+    fi
+    status 2 mqx stat a b
+}
+
+problems() {
+    printf '[q]\nstore_max = 100\ndurable = async\n' >mqx.conf
+    export MQX_CONF=$PWD/mqx.conf
+    start_mqxd
+    status 0 mqx create q
+    for i in 1 2 3; do status 0 mqx send q "a longer message"; done
+    await "the last problem" sh -c 'mqx stat | grep -q "^last_problem: queue /q: the store has "'
+    mqx stat --json | grep -q '"last_problem": "queue /q: the store has ' || no "not in JSON"
+}
+
+# Every user has his own, and reads root's where he has none.
+users() {
+    local him="setpriv --reuid=65534 --regid=65534 --clear-groups"
+    mkdir -m 777 his
+    start_mqxd
+    status 0 $him mqx stat
+    grep -qx 'uid: 0' out || no "it is not root's: $(cat out)"
+    stop_mqxd
+    background $him mqxd --store "$PWD/his/store" 2>his.log
+    his=$!
+    await "his mqxd" grep -qx 'mqxd: ready' his.log
+    status 0 $him mqx create --durable=sync his
+    status 0 $him mqx send his message
+    status 0 $him mqx stat
+    grep -qx 'uid: 65534' out && grep -qx 'stored: 1' out || no "it is not his: $(cat out)"
+    status 1 mqx stat # there is none of root's
+    kill -TERM $his
+    wait $his
+}
+
 if command -v python3 >/dev/null; then
     try "systemd is told: ready, reloading, stopping" in_a_directory
     try "... also through an abstract socket" abstract
@@ -156,5 +288,14 @@ if command -v python3 >/dev/null; then
     fi
 else
     skip "what systemd is told" "needs python3"
+fi
+try "log lines for programs" log_lines
+try "log lines for the journal" to_journal
+try "counters" counters
+try "the last problem" problems
+if [ "$(id -u)" -eq 0 ]; then
+    try "counters of several users" users
+else
+    skip "counters of several users" "only root can"
 fi
 finish
