@@ -166,7 +166,7 @@ static int look(struct mirror *m)
 /* Discover and commit what is due.  Returns how long to sleep, in ns, or -errno. */
 static int64_t work(struct mirror *m)
 {
-    uint64_t now = mirror_now(), due;
+    uint64_t now = mirror_now(), due, most;
     int r = look_for_room(m, now);
 
     if (r == 0)
@@ -174,9 +174,11 @@ static int64_t work(struct mirror *m)
     if (r < 0)
         return r;
     now = mirror_now();
+    mirror_look(m, now);
     due = mirror_due(m, now);
-    if (!due)
-        return (int64_t)(rescan || disk_full ? AGAIN_NS : LOOK_NS);
+    most = rescan || disk_full || m->leaving ? AGAIN_NS : LOOK_NS;
+    if (!due || due > now + most)
+        return (int64_t)most;
     if (due > now)
         return (int64_t)(due - now);
     r = mirror_commit(m, now);
@@ -198,8 +200,11 @@ static int last_commit(struct mirror *m)
 
     if (discover_later(r) || r == -ENOSPC)
         r = 0;
-    while (r >= 0 && mirror_due(m, mirror_now()) && mirror_now() < until)
+    mirror_look(m, UINT64_MAX);
+    while (r >= 0 && mirror_due(m, mirror_now()) && mirror_now() < until) {
         r = mirror_commit(m, UINT64_MAX);
+        mirror_look(m, mirror_now());
+    }
     if (r == -ENOSPC)
         say("the disk of the store is full: the last changes are not stored");
     return r;

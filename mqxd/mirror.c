@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "keys.h"
+#include "leaving.h"
 #include "log.h"
 #include "policies.h"
 #include "segment.h"
@@ -131,6 +132,7 @@ int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue 
     atomic_store(&q->header->disk_full, m->full);
     mark_all(a);
     a->due = mirror_now(); /* it may have waited for us for its window, or longer */
+    a->leaving = a->due;
     m->queues[m->count++] = a;
     return 0;
 }
@@ -200,6 +202,18 @@ static void retry(struct mirror *m)
         quota_each_waiting(&a->quota, mark_again, a->q);
         atomic_store(&a->q->header->disk_full, m->full);
         mqxi_snapshot_wake(a->q);
+    }
+}
+
+void mirror_look(struct mirror *m, uint64_t now)
+{
+    m->leaving = false;
+    for (size_t i = 0; i < m->count; i++) {
+        struct attached *a = m->queues[i];
+
+        if (a->leaving && a->leaving <= now)
+            a->leaving = leaving_look(a);
+        m->leaving |= a->leaving != 0;
     }
 }
 
@@ -328,6 +342,10 @@ static int put_change(struct part *p, struct change *c, size_t *bytes)
 
     c->waits = c->limited = false;
     c->gone = r == 0 && c->key & MQXI_DISK_GONE ? c->key : 0;
+    if (c->gone && leaving_orphaned(a->q, c->slot)) {
+        a->leaving = 1; /* at once: it is to be stored, where it is back */
+        r = -EAGAIN;
+    }
     if (c->gone)
         c->key = 0;
     if (r == 0 && c->key != 0 && c->key != stored)
@@ -441,6 +459,8 @@ static void acknowledge(struct part *p, uint64_t now)
             p->m->freed = true;
         a->keys[c->slot] = c->key;
         count(p->m, c);
+        if (c->gone && !a->leaving)
+            a->leaving = now + LEAVING_NS;
         if (c->key || c->gone || c->what == WRITTEN)
             mqxi_snapshot_stored(a->q, c->slot, c->key | c->gone);
         if (i + 1 == p->to || p->m->changes[i + 1].a != a)

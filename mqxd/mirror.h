@@ -18,6 +18,7 @@ struct attached {
     uint64_t first;     /* the last sequence before it was mirrored; */
     uint64_t sequence;  /* and when it was last looked at: counters.h */
     uint64_t due;       /* when its changes are to be committed; 0: it has none */
+    uint64_t leaving;   /* when to look for receivers that died while they left; 0: none leaves */
     bool seen;          /* discover.c: it still has its name */
     const char *broken; /* why it cannot be mirrored any longer, else NULL */
 };
@@ -37,9 +38,10 @@ struct mirror {
     size_t turn; /* whose turn it is to be looked at first */
     struct quotas quotas;
     struct counters counters;
-    bool full;   /* the disk is: senders wait */
-    bool freed;  /* something was removed from the store, and a turn makes that room for others */
-    bool turned; /* ... and did, after the last commit, which failed for want of room */
+    bool leaving; /* somebody is: mirror_look is to be called each second */
+    bool full;    /* the disk is: senders wait */
+    bool freed;   /* something was removed from the store, and a turn makes that room for others */
+    bool turned;  /* ... and did, after the last commit, which failed for want of room */
 };
 
 /* CLOCK_MONOTONIC */
@@ -52,6 +54,8 @@ int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue 
 void mirror_remove(struct mirror *m, struct attached *a);
 void mirror_free(struct mirror *m);
 
+/* Look after those whose messages left the store for them (leaving.c), where that is due. */
+void mirror_look(struct mirror *m, uint64_t now);
 /* When the next commit is due; 0: nothing has changed. */
 uint64_t mirror_due(struct mirror *m, uint64_t now);
 /* Commit what is due at `now` (UINT64_MAX: everything).  1: something was written.  -ENOSPC: the

@@ -242,11 +242,10 @@ receiver_killed() {
 }
 
 # Killed when its message is gone from the disk: then it goes there again.
-receiver_killed_later() {
-    local before
+kill_later() { # number of messages that have room
     configure '[q]' 'receive = commit'
     start_mqxd
-    status 0 mqx create --durable=sync --maxmsg=1 q
+    status 0 mqx create --durable=sync --maxmsg="$1" q
     status 0 mqx send q 1
     rests
     before=$(transactions)
@@ -258,11 +257,48 @@ receiver_killed_later() {
     kill -CONT "$mqxd"
     await "the removal" has_changed "$before"
     before=$(transactions)
+}
+
+is_back() {
+    kill_mqxd
+    lose_memory
+    start_mqxd
+    is "what is there" 1 "$(numbers q)"
+}
+
+receiver_killed_later() {
+    kill_later 1
     kill -KILL $receiver
     wait $receiver 2>/dev/null
     status 3 mqx send --nonblock q 2 # which finds out
     await "it to be stored" has_changed "$before"
+    is_back
+}
+
+# By mqxd, since nobody else comes to use the queue.
+receiver_killed_unseen() {
+    kill_later 10
+    kill -KILL $receiver
+    wait $receiver 2>/dev/null
+    await "it to be stored" has_changed "$before"
+    is_back
+}
+
+receiver_and_mqxd_killed() {
+    kill_later 10
     kill_mqxd
+    kill -KILL $receiver
+    wait $receiver 2>/dev/null
+    start_mqxd
+    await "it to be stored" has_changed "$before"
+    is_back
+}
+
+receiver_killed_and_mqxd_stopped() {
+    kill_later 10
+    kill -KILL $receiver
+    wait $receiver 2>/dev/null
+    stop_mqxd
     lose_memory
     start_mqxd
     is "what is there" 1 "$(numbers q)"
@@ -575,6 +611,9 @@ try "no mqxd, or one that stands still: other queues go on" others_go_on
 try "a new mqxd finds its place, some segments lost, others used" finds_its_place
 try "receive = commit: what was received does not come back" received_for_good
 try "receive = commit: ... and the disk does not have its message any more" receiver_killed_later
+try "... and nobody else looks at the queue" receiver_killed_unseen
+try "... and mqxd is killed, too" receiver_and_mqxd_killed
+try "... and mqxd is stopped, too" receiver_killed_and_mqxd_stopped
 try "receive = commit: with mq_receive and msgrcv" received_by_others
 try "receive = commit: a receiver is killed while it waits" receiver_killed
 try "one transaction for all senders of all queues" all_in_one
