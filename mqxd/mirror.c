@@ -247,6 +247,7 @@ static void note_sent(struct mirror *m, struct attached *a)
     a->sequence = sequence;
 }
 
+/* Goes on where the last collection ended: slots that always have changed keep no others out. */
 static void collect_from(struct mirror *m, struct attached *a, uint64_t now)
 {
     uint32_t words;
@@ -255,7 +256,7 @@ static void collect_from(struct mirror *m, struct attached *a, uint64_t now)
     note_sent(m, a);
     mqxi_dirty_begin(a->q);
     words = mqxi_dirty_words(a->q);
-    for (uint32_t w = 0; w < words; w++) {
+    for (uint32_t i = 0; i < words; i++) {
         uint64_t marks;
 
         if (m->change_count > CHANGES - 64) {
@@ -263,9 +264,10 @@ static void collect_from(struct mirror *m, struct attached *a, uint64_t now)
             a->due = now;
             return;
         }
-        for (marks = mqxi_dirty_take(a->q, w); marks; marks &= marks - 1)
+        a->word = a->word + 1 < words ? a->word + 1 : 0;
+        for (marks = mqxi_dirty_take(a->q, a->word); marks; marks &= marks - 1)
             m->changes[m->change_count++] =
-                (struct change){.a = a, .slot = w * 64 + (uint32_t)__builtin_ctzll(marks)};
+                (struct change){.a = a, .slot = a->word * 64 + (uint32_t)__builtin_ctzll(marks)};
     }
 }
 

@@ -19,6 +19,7 @@ struct attached {
     uint64_t sequence;  /* and when it was last looked at: counters.h */
     uint64_t due;       /* when its changes are to be committed; 0: it has none */
     uint64_t leaving;   /* when to look for receivers that died while they left; 0: none leaves */
+    uint32_t word;      /* of marks, at which the last collection ended */
     bool seen;          /* discover.c: it still has its name */
     const char *broken; /* why it cannot be mirrored any longer, else NULL */
 };

@@ -135,7 +135,7 @@ static void stores_what_stays(void)
 }
 
 /* Queues that always have more changes than fit into a commit do not keep the others out, whichever
- * are looked at first. */
+ * are looked at first, nor their own slots. */
 static void busy_queues_take_turns(void)
 {
     static const char *const names[] = {"busy", "a", "b", "busy too"};
@@ -158,6 +158,8 @@ static void busy_queues_take_turns(void)
     }
     IS(stored(q[1]), 1);
     IS(stored(q[2]), 1);
+    IS(stored(q[0]), 20000);
+    IS(stored(q[3]), 20000);
     close_mirror();
 }
 
