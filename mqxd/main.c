@@ -29,7 +29,7 @@
 
 #define LAST_NS (UINT64_C(10) * 1000000000) /* for the last commit, while others go on sending */
 #define LOOK_NS                                                                                    \
-    (UINT64_C(60) * 1000000000)       /* for what nobody could ring for: in a user namespace, say */
+    (UINT64_C(60) * 1000000000)       /* for what nobody rang for: who was to do so was killed, say */
 #define AGAIN_NS UINT64_C(1000000000) /* until what failed for want of something is tried again */
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -176,7 +176,7 @@ static int64_t work(struct mirror *m)
     now = mirror_now();
     mirror_look(m, now);
     due = mirror_due(m, now);
-    most = rescan || disk_full || m->leaving ? AGAIN_NS : LOOK_NS;
+    most = rescan || disk_full || m->leaving || m->unrung ? AGAIN_NS : LOOK_NS;
     if (!due || due > now + most)
         return (int64_t)most;
     if (due > now)

@@ -207,13 +207,16 @@ static void retry(struct mirror *m)
 
 void mirror_look(struct mirror *m, uint64_t now)
 {
-    m->leaving = false;
+    m->leaving = m->unrung = false;
     for (size_t i = 0; i < m->count; i++) {
         struct attached *a = m->queues[i];
 
         if (a->leaving && a->leaving <= now)
             a->leaving = leaving_look(a);
         m->leaving |= a->leaving != 0;
+        /* Its users' registry has another's name, so they are in a user namespace, perhaps, in which
+         * our doorbell is nobody's. */
+        m->unrung |= a->q->header->registry != a->q->uid;
     }
 }
 

@@ -40,6 +40,7 @@ struct mirror {
     struct quotas quotas;
     struct counters counters;
     bool leaving; /* somebody is: mirror_look is to be called each second */
+    bool unrung;  /* users of some queue may be unable to ring: it is to be looked at each second */
     bool full;    /* the disk is: senders wait */
     bool freed;   /* something was removed from the store, and a turn makes that room for others */
     bool turned;  /* ... and did, after the last commit, which failed for want of room */

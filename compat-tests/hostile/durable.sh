@@ -73,7 +73,7 @@ refuses_to_wait() {
     start_mqxd
     for _ in 1 2; do
         status 1 timeout 60 mqx send q two
-        grep -q "not known to be on disk" err || no "mqx send says: $(cat err)"
+        grep -q "did not store it" err || no "mqx send says: $(cat err)"
     done
     await "mqxd to say it" grep -q "queue /q: it is damaged" mqxd.log
     stop_mqxd
