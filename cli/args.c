@@ -98,6 +98,20 @@ bool arg_is_sysv(const char *command, const char *name, bool type, bool priority
     return sysv;
 }
 
+long arg_type_of(const char *command, const char *name, long said, long least)
+{
+    char text[24];
+    long type;
+    int id;
+
+    if (mqxi_name_sysv(name + 1, &id, &type) < 0 || type == 0)
+        return said;
+    if (said)
+        bad(command, "--type", name, "its name says which type");
+    snprintf(text, sizeof(text), "%ld", type);
+    return arg_type(command, text, least);
+}
+
 const char *arg_queue(const char *command, const char *text)
 {
     static char name[NAME_MAX + 2];

@@ -50,6 +50,9 @@ bool arg_is_sysv(const char *command, const char *name, bool type, bool priority
 /* stat_mqxd.c: what it has done. */
 int stat_mqxd(bool json);
 
+/* .sysv/ID.TYPE, as mqxfs has it, is that queue with --type=TYPE.  said: --type, or 0. */
+long arg_type_of(const char *command, const char *name, long said, long least);
+
 /* send_sysv.c: one message to a System V queue.  message NULL: standard input. */
 struct sysv_order {
     long type;

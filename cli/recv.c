@@ -142,6 +142,7 @@ int cmd_recv(int argc, char **argv)
     int status;
 
     signal(SIGPIPE, SIG_IGN); /* to live on and give the message back */
+    order.type = arg_type_of("recv", name, order.type, LONG_MIN);
     arg_is_sysv("recv", name, order.type, false);
     status = source_open(name, order.type, order.nonblock, &s);
     if (status < 0)

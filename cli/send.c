@@ -110,6 +110,7 @@ int cmd_send(int argc, char **argv)
     mqd_t mq;
     int r;
 
+    order.type = arg_type_of("send", name, order.type, 1);
     if (arg_is_sysv("send", name, order.type, order.prioritized))
         return send_sysv(
             name, &(struct sysv_order){order.type ? order.type : 1, order.nonblock, order.timeout},

@@ -58,6 +58,12 @@ sends_and_receives_types() {
     status 3 mqx recv --timeout=0.1 --type=8 "$q"
     status 0 mqx recv "$q"
     printf 'nine\n' | cmp - out || no "not its bytes: $(od -c out)"
+    mqx send "$q" one && mqx send "$q.7" seven || no "send failed"
+    is "a type's name" "7	seven" "$(mqx recv -p "$q.7")"
+    status 3 mqx recv --nonblock "$q.7"
+    is "the lowest, by its name" "1	one" "$(mqx recv -p --nonblock "$q.-7")"
+    status 2 mqx send "$q.-7" none
+    status 2 mqx recv --type=7 "$q.7"
     mqx send "$q" "" && status 0 mqx recv -p --line "$q"
     is "an empty one" "1	" "$(cat out)"
 }
