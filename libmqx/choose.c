@@ -64,8 +64,17 @@ static inline bool among_eight(const struct mqxi_queue *q, uint32_t slot, int64_
     return any;
 }
 
+/* One of this type, whose key is at least that: does it go before the best? */
+static inline bool may_win(const struct mqxi_choice *c, int64_t type, uint64_t least,
+                           const struct found *best)
+{
+    if (c->mode == MQXI_LOWEST && best->key != 0)
+        return type < best->type || (type == best->type && least < best->key);
+    return mqxi_choice_wants(c, type);
+}
+
 static void scan(const struct mqxi_queue *q, const struct mqxi_choice *c, uint32_t from,
-                 uint32_t end, struct found *best)
+                 uint32_t end, uint64_t least, struct found *best)
 {
     uint32_t i = from;
 
@@ -77,7 +86,7 @@ static void scan(const struct mqxi_queue *q, const struct mqxi_choice *c, uint32
             continue;
         }
         for (; i < stop; i++)
-            if (mqxi_choice_wants(c, type_of(q, i)))
+            if (may_win(c, type_of(q, i), least, best))
                 consider(q, c, i, best);
     }
 }
@@ -115,9 +124,10 @@ static void scan_all(const struct mqxi_queue *q, const struct mqxi_choice *c, st
     for (uint32_t at = q->layout.front; at < slots; at += MQXI_FANOUT, leaf++) {
         uint64_t least = atomic_load_explicit(&leaf->key, memory_order_acquire);
 
-        if (least == 0 || (best->key != 0 && c->mode != MQXI_LOWEST && least > best->key))
+        if (least == 0 ||
+            (best->key != 0 && least > best->key && (c->mode != MQXI_LOWEST || best->type == 1)))
             continue; /* nothing there, or nothing that goes before what we have */
-        scan(q, c, at, slots - at < MQXI_FANOUT ? slots : at + MQXI_FANOUT, best);
+        scan(q, c, at, slots - at < MQXI_FANOUT ? slots : at + MQXI_FANOUT, least, best);
     }
 }
 

@@ -53,7 +53,8 @@ static void forget(struct model *m, int at)
     memmove(m->number + at, m->number + at + 1, (m->count - (uint32_t)at) * sizeof(*m->number));
 }
 
-static void receive(struct mqxi_queue *q, struct model *m, const struct mqxi_choice *c)
+static void receive(struct mqxi_queue *q, struct model *m, const struct mqxi_choice *c,
+                    uint64_t *chance)
 {
     int at = wanted(m, c);
     struct mqxi_taken taken;
@@ -71,7 +72,7 @@ static void receive(struct mqxi_queue *q, struct model *m, const struct mqxi_cho
     IS(taken.type, m->type[at]);
     memcpy(&number, taken.data, sizeof(number));
     IS(number, m->number[at]);
-    if (number % 7 == 0) {
+    if (below(chance, 7) == 0) {
         IS(mqxi_take_abort(q, &taken), 0); /* back in its old place */
         return;
     }
@@ -134,7 +135,7 @@ static void beside_a_model(void)
             m->count++;
             deepest = m->count > deepest ? m->count : deepest;
         } else {
-            receive(q, m, &c);
+            receive(q, m, &c, &chance);
         }
         if (number % 100 == 0)
             copies(q, m, below(&chance, MOST));
