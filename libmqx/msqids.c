@@ -200,6 +200,8 @@ int mqxi_msqid_attach_key(int key, struct mqxi_queue **out)
 
     for (int i = 0; r == 0 && i < TRIES; i++) {
         r = entry_of(path, &id);
+        if (r == -ENOENT) /* or empty, of who died in remove_entry(): in the way of other users */
+            MQXI_SYS(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR);
         if (r < 0)
             return r;
         r = attach(id, true, out);

@@ -36,7 +36,7 @@ static int find(int id, int key, bool quietly, struct mqxi_stat *segment)
 {
     struct mqxi_stat now;
     char name[40];
-    int fd, r = stat_segment(id, segment);
+    int other, fd, r = stat_segment(id, segment);
 
     if (r < 0)
         return r;
@@ -51,6 +51,8 @@ static int find(int id, int key, bool quietly, struct mqxi_stat *segment)
         return fd;
     if (stat_segment(id, &now) < 0 || now.ino != segment->ino)
         return -EINVAL;
+    if (key != 0 && (mqxi_msqid_of(key, &other) < 0 || other != id))
+        return -EINVAL; /* it is being removed: its key goes first */
     snprintf(name, sizeof(name), MQXI_SYSV_DIR "/%d", id);
     if (!quietly)
         mqxi_remote_say_none(name, segment->uid);
@@ -178,6 +180,18 @@ int mqxi_remote_msgget(int key, int id, int flags)
     int r = control(id, key, is_new ? MQXI_COUNT : MQXI_MSGGET, flags, NULL);
 
     return r == -EINVAL ? -ENOENT : is_new ? -EEXIST : r < 0 ? r : id;
+}
+
+void mqxi_remote_clear_key(int key)
+{
+    struct mqxi_stat none = {0};
+    char name[40];
+    int fd;
+
+    snprintf(name, sizeof(name), MQXI_SYSV_DIR "/@0x%08x", (unsigned)key);
+    fd = mqxi_remote_find(name, O_RDWR, &none); /* it is looked for: that is all */
+    if (fd >= 0)
+        mqxi_sys_close(fd);
 }
 
 int mqxi_remote_msgctl(int id, enum mqxi_remote_command command, struct mqxi_msq_state *state)

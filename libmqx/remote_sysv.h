@@ -12,6 +12,8 @@
 /* Does the queue with this key, which has this id, permit what the flags ask for?  -ENOENT: it has
  * not (any more). */
 int mqxi_remote_msgget(int key, int id, int flags);
+/* Have mqxfs remove what another user, who died, left of a queue with this key. */
+void mqxi_remote_clear_key(int key);
 /* Of a queue that was there a moment ago.  Cancellation points, to be called with deferred
  * cancellation.  type: at least 1.  flags, of both: MQXI_SYSV_..., without CALL. */
 int mqxi_remote_msgsnd(int id, const void *text, size_t len, long type, bool wait);

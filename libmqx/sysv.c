@@ -34,6 +34,8 @@
 
 /* How often msgget begins again when others create and remove the queue meanwhile. */
 #define ATTEMPTS 1000
+/* And when it may not, perhaps because another user is removing the one before, or died at it. */
+#define REFUSALS 50
 /* Messages that a queue has room for, where the configuration does not say. */
 #define SLOTS 65536u
 
@@ -127,7 +129,7 @@ static int find(key_t key, int flags)
 static int get(key_t key, int flags)
 {
     bool creating = key == IPC_PRIVATE || flags & IPC_CREAT, again = true;
-    int r = -ENOENT;
+    int r = -ENOENT, refused = 0;
 
     for (int i = 0; again && i < ATTEMPTS; i++) {
         r = key == IPC_PRIVATE ? -ENOENT : find(key, flags);
@@ -137,6 +139,10 @@ static int get(key_t key, int flags)
             /* Another process created it after we looked, or we stood still for so long that what
              * we had built was tidied away. */
             again = r == -EEXIST || r == -ENOENT;
+            if (r == -EACCES && key != IPC_PRIVATE && refused++ < REFUSALS) {
+                mqxi_remote_clear_key(key);
+                again = true;
+            }
         }
         if (r == -ENOMEM)
             again = mqxi_msqs_make_room();
