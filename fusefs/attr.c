@@ -90,6 +90,16 @@ void attr_queue(const struct mqxi_stat *file, const struct view *v, struct attac
     }
 }
 
+/*
+ * What is queued says nothing about the message that a reader gets.  tail would read from where it
+ * expects the end, and then begin anew, which takes another message; Node.js and wc believe the
+ * size.  Of what has none they all read what there is.
+ */
+static void hide_size(struct stat *st)
+{
+    st->st_size = st->st_blocks = 0;
+}
+
 void attr_text(struct stat *st)
 {
     *st = (struct stat){.st_ino = TEXT_INO,
@@ -125,6 +135,8 @@ static int attr_of(fuse_ino_t ino, struct stat *st)
         folder_attr(&file, a, st);
     else
         attr_queue(&file, &node_of(ino)->view, a, st);
+    if (!node_folder(ino) && node_of(ino)->is_read)
+        hide_size(st);
     if (a)
         attached_put(a);
     return 0;

@@ -34,6 +34,7 @@ struct file {
     long type;             /* of a System V queue's messages; 0: any, and 1 for those written */
     bool both;             /* open for reading and writing */
     bool ends;             /* ... and the end of the message is still to be told */
+    bool begun;            /* a message was read from it */
     struct record record;
     uint64_t base;                /* the offset at which it begins */
     uint64_t read;                /* ... and the last read ended, within it */
@@ -269,7 +270,9 @@ static bool attempt_read(struct parked *p)
     r = next_record(f);
     if (r == -EAGAIN)
         return false;
-    f->base = (uint64_t)p->offset;
+    /* Who has sought before he reads (tail -c +9, dd skip=8) wants the rest of the message. */
+    f->base = f->begun || view_is_stream(&f->view) ? (uint64_t)p->offset : 0;
+    f->begun = true;
     f->read = 0;
     if (r < 0)
         fuse_reply_err(p->request, -r);

@@ -39,7 +39,7 @@ struct node *node_new(enum node_kind kind, const struct view *view, const char *
     n->view = *view;
     n->lookups = 1;
     n->ino = ino;
-    n->sound = false;
+    n->sound = n->is_read = false;
     n->previous = NULL;
     n->next = *list_of(n);
     if (n->next)

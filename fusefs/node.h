@@ -24,6 +24,7 @@ struct node {
     uint64_t lookups; /* the kernel's references */
     uint64_t ino;     /* of the segment: which queue the name meant */
     bool sound;       /* which could be attached then */
+    bool is_read;     /* it was opened to be read */
     struct node_message message;
     struct node *next, *previous;
     char *name; /* of the queue; a directory that is none: "" */

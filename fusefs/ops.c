@@ -275,7 +275,7 @@ static int open_message(fuse_req_t request, const struct node *n, struct fuse_fi
     return r < 0 ? r : open_text(text, fi);
 }
 
-static int open_queue(const struct node *n, struct fuse_file_info *fi)
+static int open_queue(struct node *n, struct fuse_file_info *fi)
 {
     struct attached *a;
     int r = node_queue(n, &a);
@@ -288,6 +288,8 @@ static int open_queue(const struct node *n, struct fuse_file_info *fi)
         r = open_string(status_text(a), fi);
     else
         r = open_attached(a, &n->view, n->name, node_number(n), fi);
+    if (r == 0 && (fi->flags & O_ACCMODE) == O_RDONLY)
+        n->is_read = true;
     if (r < 0 || n->view.form == FORM_STATUS)
         attached_put(a);
     return r;

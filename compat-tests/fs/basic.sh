@@ -46,7 +46,7 @@ shows_attributes_of_now() {
         for (1 .. 50) {
             open(F, "<", $q) && open(G, ">", $q) or die;
             syswrite(G, "12345");
-            die "open, it has " . (-s F) . " bytes" if -s F != 5;
+            die "open, it has " . (-s G) . " bytes" if -s G != 5;
             die "its name has " . (-s $q) . " bytes" if -s $q != 5;
             sysread(F, $none, 5);
             die "read, it has " . (-s F) . " bytes" if -s F != 0;
@@ -162,7 +162,23 @@ reads_at_offsets() {
     is "what was consumed can be read again" "a b c" "$(env printf 'a\nb\nc\n' >"$m/q"
         exec 3<"$m/q" && read -r a <&3 && read -r b <&3 && read -r c <&3 && echo "$a $b $c")"
     is "tail" c "$(env printf 'a\nb\nc\n' >"$m/q" && tail -n 1 "$m/q")"
+    is "the rest of it" "cd abcd" "$(printf abcd >"$m/q"; tail -c +3 "$m/q"; printf ' '
+        printf abcd >"$m/q"; dd if="$m/q" bs=1 skip=9 2>/dev/null; cat "$m/q")"
     fails "Resource temporarily unavailable" dd if="$m/q" iflag=nonblock
+}
+
+# What else is queued is no business of who reads one message.
+readers_that_ask_for_the_size() {
+    echo first >"$m/q"
+    echo second >"$m/q"
+    echo third >"$m/q"
+    echo fourth >"$m/q"
+    is "before" 26 "$(stat -c %s "$m/q")"
+    is "tail" first "$(timeout 60 tail -n 1 "$m/q")"
+    is "head" second "$(head -c -1 "$m/q")"
+    is "wc" 6 "$(wc -c <"$m/q")"
+    is "tail of what has fewer lines" fourth "$(timeout 60 tail -n 5 "$m/q")"
+    is "nothing is left" 0 "$(stat -c %s "$m/q")"
 }
 
 big_messages_whole() {
@@ -324,6 +340,7 @@ try "O_NONBLOCK gives EAGAIN" does_not_block
 try "unfinished messages go back" unfinished_goes_back
 try "the last close counts" last_close_counts
 try "reading at offsets" reads_at_offsets
+try "readers that ask for the size" readers_that_ask_for_the_size
 try "big messages arrive whole" big_messages_whole
 try "too big messages are refused" too_big_is_refused
 try "empty messages" empty_messages
