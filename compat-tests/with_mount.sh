@@ -26,7 +26,8 @@ wait $mqxfs || {
     echo "mqxfs ended with $?" >&2
     status=1
 }
-[ ! -s "$log" ] || {
+# But for libfuse's word for a mount that is detached while it reads a request.
+! grep -vqxF 'fuse: reading device: Software caused connection abort' "$log" || {
     echo "mqxfs said: $(cat "$log")" >&2
     status=1
 }

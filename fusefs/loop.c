@@ -52,7 +52,8 @@ static int serve_one(struct fuse_session *session, struct fuse_buf *buffer)
 {
     int r = fuse_session_receive_buf(session, buffer);
 
-    if (r == -EAGAIN || r == -EINTR || r == 0)
+    /* A request that was on its way to us when the mount was detached: the next read finds the end. */
+    if (r == -EAGAIN || r == -EINTR || r == -ECONNABORTED || r == 0)
         return 0;
     if (r < 0)
         return r;

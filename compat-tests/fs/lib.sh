@@ -13,6 +13,8 @@ scratch=$(mktemp -d) || exit 1
 memory=$(mktemp -d "${MQX_DIR:-/dev/shm}/mqx-fs.XXXXXX") || exit 1
 chmod 755 "$scratch" "$memory" # cases act as other users, too
 good=0 bad=0
+# By itself, where a mount is detached at the very moment in which it reads a request.
+libfuse_says='fuse: reading device: Software caused connection abort'
 
 # End the case's mqxfs and whatever else it left running, and unmount.
 clean_up() { # directory of the case
@@ -121,7 +123,7 @@ run_case() { # function
     mkdir "$m" || no "mkdir failed"
     mount_it
     "$1"
-    [ ! -e mqxfs.err ] || [ ! -s mqxfs.err ] || no "mqxfs said: $(cat mqxfs.err)"
+    [ ! -e mqxfs.err ] || ! grep -vqxF "$libfuse_says" mqxfs.err || no "mqxfs said: $(cat mqxfs.err)"
 }
 
 try() { # name function
