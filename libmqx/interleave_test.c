@@ -24,106 +24,6 @@
 
 #define TRAP_FLAG 0x100 /* stop after one instruction */
 
-/* --- the calls -------------------------------------------------------------------------------- */
-
-static uint64_t dead_owner;
-
-static int put(struct mqxi_queue *q, unsigned number, unsigned prio)
-{
-    return mqxi_put(q, "", 1, prio, number, NULL, NULL);
-}
-
-static int take(struct mqxi_queue *q, enum kind kind)
-{
-    struct mqxi_taken t;
-    int r = mqxi_take(q, &t), number;
-
-    if (r < 0)
-        return r;
-    number = (int)t.type;
-    if (kind == DIE_TAKING)
-        atomic_store(&q->ctl[t.slot], MQXI_CTL_TAKING | dead_owner);
-    else if (kind == GIVE_BACK)
-        IS(mqxi_take_abort(q, &t), 0);
-    else
-        IS(mqxi_take_commit(q, &t), 0);
-    return number;
-}
-
-/* As one who is on the way to a message. */
-static bool claim(struct mqxi_queue *q, uint32_t slot, uint64_t owner)
-{
-    uint64_t free = MQXI_CTL_FREE;
-
-    if (!atomic_compare_exchange_strong(&q->ctl[slot], &free, MQXI_CTL_FILLING | owner))
-        return false;
-    if (slot >= q->layout.front)
-        atomic_fetch_or(&q->used[slot / 64], UINT64_C(1) << slot % 64);
-    return true;
-}
-
-static void claim_any(struct mqxi_queue *q, uint64_t owner)
-{
-    for (uint32_t i = 0; !claim(q, i, owner); i++)
-        CHECK(i < q->layout.maxmsg);
-}
-
-/* A digit: send with this priority.  -: receive.  ~: and give it back.  +: repair.
- * x: receive, and die before the end.  !: begin to send, and die. */
-static void make_call(struct mqxi_queue *q, char what)
-{
-    unsigned number = calls++;
-    struct call *c = &history[number];
-
-    CHECK(number < CALLS);
-    c->begin = now++;
-    switch (what) {
-    case '-':
-    case '~':
-    case 'x':
-        c->kind = what == 'x' ? DIE_TAKING : what == '~' ? GIVE_BACK : TAKE;
-        c->result = take(q, c->kind);
-        break;
-    case '!':
-        c->kind = DIE_FILLING;
-        claim_any(q, dead_owner);
-        break;
-    case '+':
-        c->kind = REPAIR;
-        c->result = mqxi_repair(q, NULL);
-        break;
-    default:
-        c->kind = PUT;
-        c->prio = (unsigned)(what - '0');
-        c->result = put(q, number, c->prio);
-    }
-    c->end = now++;
-}
-
-static void make_calls(struct mqxi_queue *q, const char *what)
-{
-    for (; *what; what++)
-        make_call(q, *what);
-}
-
-static void get_owner_and_die(void *arg)
-{
-    uint64_t *owner = arg;
-    int error;
-
-    *owner = atomic_load(&mqxi_client_self((uint32_t)*owner, &error)->owner);
-}
-
-static void find_dead_owner(const struct mqxi_queue *q)
-{
-    uint64_t *owner = shared(sizeof(*owner));
-
-    *owner = q->registry;
-    finish(start(get_owner_and_die, owner));
-    dead_owner = *owner;
-    CHECK(dead_owner && !mqxi_client_alive(q->registry, dead_owner));
-}
-
 /* --- others at one access --------------------------------------------------------------------- */
 
 static struct caller {
@@ -227,7 +127,7 @@ static bool play(const struct scene *s, unsigned first, unsigned second, unsigne
     begin(&callers[0]);
     q = callers[s->calls[3] != NULL].q;
     make_calls(q, s->calls[3] ? s->calls[3] : "");
-    if (strpbrk(s->before, "x!"))
+    if (strpbrk(s->before, "xy!"))
         make_call(q, '+');
     while (history[calls - 1].result >= 0 || history[calls - 1].kind != TAKE)
         make_call(q, '-');
@@ -352,6 +252,19 @@ static void said_late(void)
                {8, 0, "11", {"~", "1-1-", "", "-"}, 0, 1});
 }
 
+/* Withdrawn or received, one of both, and once; what was leaving comes back as what was taken. */
+static void withdrawn_or_received(void)
+{
+    INTERLEAVE({8, 0, "o", {"w", "-"}, 0, 0}, {8, 0, "o", {"-", "w"}, 0, 0},
+               {8, 0, "o1", {"w", "-", "-"}, 3, 0}, {8, 0, "o", {"w", "~", "-"}, 2, 0},
+               {8, 0, "o", {"~", "w"}, 0, 0}, {8, 0, "o", {"l", "w"}, 0, 0},
+               {8, 0, "o", {"b", "w", "-"}, 3, 0}, {8, 0, "1o", {"b", "-w"}, 0, 0},
+               {8, 0, "o", {"w", "w"}, 0, 0}, {8, 0, "oy", {"+", "w", "-"}, 3, 0},
+               {8, 0, "oy", {"w", "+", "l"}, 3, 0}, {8, 0, "1oy", {"+", "+-", "l"}, 5, 0},
+               {70, 64, "o", {"w", "-"}, 0, 0}, {70, 64, "o1", {"w", "-", "1"}, 7, 0},
+               {70, 64, "o", {"l", "w", "1"}, 7, 0}, {70, 64, "oy", {"+", "w"}, 0, 0});
+}
+
 #define LEAF "1111111111111111" /* fills the first node of the tree */
 
 /* The same, while the path of one in the tree is changed by two at once. */
@@ -409,7 +322,7 @@ static void room_moves(uint32_t maxmsg)
     for (uint32_t i = 0; i < maxmsg; i++)
         IS(put(q, 0, 0), 0);
     for (uint32_t i = 0; i < maxmsg; i++)
-        CHECK(take(q, DIE_TAKING) >= 0);
+        CHECK(take(q, DIE_TAKING, false) >= 0);
     for (uint32_t looks = 0; looks < 6; looks++) {
         free_slot = maxmsg - 1;
         moves = looks * maxmsg;
@@ -423,7 +336,7 @@ static void room_moves(uint32_t maxmsg)
         callers[0].at = 0;
         IS(mprotect(q->header, watched_bytes(q), PROT_READ | PROT_WRITE), 0);
         IS(moves, 0);
-        CHECK(take(q, DIE_TAKING) >= 0);
+        CHECK(take(q, DIE_TAKING, false) >= 0);
     }
 }
 
@@ -483,7 +396,7 @@ static void tell(const char *before, const char *call, bool send)
         if (onlooker.saw_nothing && mqxi_event_read(send ? &q->header->send_event
                                                          : &q->header->recv_event) == onlooker.seen)
             FAIL("after \"%s\", \"%s\" at %u: who sleeps then is not woken", before, call, at);
-        while (take(q, TAKE) >= 0)
+        while (take(q, TAKE, false) >= 0)
             ;
     } while (callers[0].accesses >= at);
     CHECK(at > 10 && saw_nothing > 0);
@@ -502,7 +415,7 @@ static void told(uint32_t maxmsg)
     watch_accesses();
     for (uint32_t i = 0; i < maxmsg; i++) /* the segment grows */
         IS(put(q, 0, 0), 0);
-    while (take(q, TAKE) >= 0)
+    while (take(q, TAKE, false) >= 0)
         ;
     for (uint32_t i = 0; maxmsg > MQXI_FRONT && i < MQXI_FRONT; i++)
         claim_any(q, mine);
@@ -545,6 +458,7 @@ int main(void)
         UNIT(first_first),
         UNIT(next_next),
         UNIT(said_late),
+        UNIT(withdrawn_or_received),
         UNIT(paths),
         UNIT(given_back_once),
 #else
