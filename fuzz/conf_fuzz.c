@@ -68,9 +68,15 @@ static void check_said(char *said, size_t len, int r)
     must(strcmp(line, said) == 0, "control characters were said", r);
 }
 
+static bool is_sysv(const char *queue)
+{
+    return strncmp(queue, ".sysv/", 6) == 0;
+}
+
 /* Reading of the file as it is now; what it says on stderr is looked at. */
 static int read_policy(const char *queue, struct mqxi_policy *policy)
 {
+    const uint32_t least = !is_sysv(queue);
     FILE *before = stderr;
     char *said = NULL;
     size_t len = 0;
@@ -83,9 +89,10 @@ static int read_policy(const char *queue, struct mqxi_policy *policy)
     stderr = before;
     check_said(said, len, r);
     free(said);
-    must(r < 0 || (policy->maxmsg >= 1 && policy->maxmsg <= MQXI_MAXMSG_MAX), "maxmsg",
+    /* Of a System V queue 0 says that its size follows from the bytes that it may hold. */
+    must(r < 0 || (policy->maxmsg >= least && policy->maxmsg <= MQXI_MAXMSG_MAX), "maxmsg",
          policy->maxmsg);
-    must(r < 0 || (policy->msgsize >= 1 && policy->msgsize <= MQXI_MSGSIZE_MAX), "msgsize",
+    must(r < 0 || (policy->msgsize >= least && policy->msgsize <= MQXI_MSGSIZE_MAX), "msgsize",
          policy->msgsize);
     must(r < 0 || policy->durable <= MQXI_DURABLE_SYNC, "durable", policy->durable);
     return r;
@@ -129,7 +136,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* Whatever was set for whom: what stands last, for all, is it. */
     if (r < 0 || memchr(data, 0, size))
         return 0;
-    write_file(data, size, "\n[*]\nmaxmsg = 77\ndurable = sync\n");
+    write_file(data, size,
+               is_sysv(queue) ? "\n[.sysv/*]\nmaxmsg = 77\ndurable = sync\n"
+                              : "\n[*]\nmaxmsg = 77\ndurable = sync\n");
     must(read_policy(queue, &policy) == 0, "with correct lines behind it, it is refused", 0);
     must(policy.maxmsg == 77 && policy.durable == MQXI_DURABLE_SYNC, "the last lines do not count",
          policy.maxmsg);
