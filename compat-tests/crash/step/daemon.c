@@ -22,7 +22,9 @@ const char *daemon_configure(void)
     conf = fopen(path, "w");
     if (!conf)
         return "no configuration can be written";
-    fputs("[storm-step-async*]\ndurable = async\n[storm-step-sync*]\ndurable = sync\n", conf);
+    fputs("[storm-step-async*]\ndurable = async\n[storm-step-sync*]\ndurable = sync\n"
+          "receive = commit\n",
+          conf);
     fprintf(conf, "[.sysv/0x%08x]\ndurable = async\n", DURABLE_KEY);
     fclose(conf);
     setenv("MQX_CONF", path, 1);

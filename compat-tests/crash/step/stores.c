@@ -33,9 +33,10 @@ static const struct {
 };
 
 /* What is compiled from these must be visited. */
-static const char *const engine[] = {"engine.c", "slots.c", "index.c",  "repair.c",  "segment.c",
-                                     "pages.c",  "wait.c",  "client.c", "durable.c", "bell.c",
-                                     "notify.c", "guard.c", "choose.c", "held.c",    "msqids.c"};
+static const char *const engine[] = {"engine.c", "slots.c",   "index.c",  "repair.c", "segment.c",
+                                     "pages.c",  "wait.c",    "client.c", "bell.c",   "notify.c",
+                                     "guard.c",  "durable.c", "choose.c", "held.c",   "msqids.c",
+                                     "order.c",  "withdraw.c"};
 
 /* Instructions whose last operand is only read. */
 static const char *const readers[] = {"cmp",  "test", "bt ",  "push", "call", "jmp",
