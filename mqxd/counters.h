@@ -20,7 +20,7 @@ struct counters {
     uint64_t queues;           /* that are mirrored */
     uint64_t commits;          /* transactions that wrote something */
     uint64_t changes, largest; /* messages written or removed; in one commit */
-    uint64_t sent;             /* to the queues, since each was mirrored */
+    uint64_t sent;             /* to the queues, since mqxd was started */
     uint64_t stored;           /* of those, messages that were written */
     uint64_t backlog_messages, backlog_bytes;
     uint64_t total_ns, least_ns, most_ns; /* that commits took */

@@ -112,7 +112,8 @@ int mirror_add(struct mirror *m, struct mqxi_queue *q, const struct store_queue 
         a->quota.max = policies_store_max(m, q, record->name);
         a->record = *record;
         a->mode = record->mode;
-        a->first = a->sequence = atomic_load(&q->header->sequence);
+        if (record->created_ns < m->counters.started_ns) /* else all was sent since we are here */
+            a->first = a->sequence = atomic_load(&q->header->sequence);
         r = store_each_message(m->store, record->uuid, stored_key, a);
     }
     if (r == 0)

@@ -15,7 +15,7 @@ struct attached {
     struct quotas *all;
     struct quota quota;
     bool encrypt;       /* its messages, in the store */
-    uint64_t first;     /* the last sequence before it was mirrored; */
+    uint64_t first;     /* the last sequence that was sent before we were there; */
     uint64_t sequence;  /* and when it was last looked at: counters.h */
     uint64_t due;       /* when its changes are to be committed; 0: it has none */
     uint64_t leaving;   /* when to look for receivers that died while they left; 0: none leaves */
