@@ -17,6 +17,7 @@
 #include "log.h"
 #include "msqids.h"
 #include "names.h"
+#include "progress.h"
 #include "segment.h"
 
 struct list {
@@ -82,6 +83,7 @@ static int younger_first(const void *a, const void *b)
 
 static int put_back(uint32_t slot, const struct mqxi_snapshot *message, const void *data, void *arg)
 {
+    progress_step();
     return mqxi_snapshot_restore(arg, slot, message, data);
 }
 
@@ -110,6 +112,7 @@ static int fill(struct store *s, struct mqxi_unborn *u, const struct store_queue
     r = geteuid() == 0 ? mqxi_segment_give(u, record->uid, record->gid) : 0;
     if (r == 0)
         r = store_each_message(s, record->uuid, put_back, u->queue);
+    progress_clear();
     if (r == 0 && atomic_load(&u->queue->dead))
         r = -ENOSPC;
     return r;
