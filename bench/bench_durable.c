@@ -76,11 +76,20 @@ static void start_peers(void)
     }
 }
 
-/* One round: messages a second of each, in an order that moves on. */
-static void turn(struct team **teams, int round, size_t size, double *rate)
+/* One round: messages a second of each, in another order each time: some leave work behind, for
+ * who comes next. */
+static void turn(struct team **teams, size_t size, double *rate)
 {
+    int order[PEERS];
+
     for (int i = 0; i < PEERS; i++) {
-        int p = (i + round) % PEERS;
+        int j = (int)((unsigned)rand() % (unsigned)(i + 1));
+
+        order[i] = order[j];
+        order[j] = i;
+    }
+    for (int i = 0; i < PEERS; i++) {
+        int p = order[i];
 
         if (!there[p])
             continue;
@@ -102,7 +111,7 @@ static void bench_row(size_t size, int number)
         if (there[p])
             teams[p] = team_open(peers[p], numbers[number], size);
     for (int r = -1; r < rounds; r++) /* the first warms up */
-        turn(teams, r + PEERS, size, rate[r < 0 ? 0 : r]);
+        turn(teams, size, rate[r < 0 ? 0 : r]);
     for (int p = 0; p < PEERS; p++) {
         if (there[p])
             team_close(teams[p]);

@@ -371,6 +371,8 @@ run_bench() {
     fi
     [ -n "$SANITIZE" ] || try whole bench-files 300 "$BUILD/bench/bench_files" --quick \
         --mqxfs "$BUILD/bin/mqxfs"
+    [ -n "$SANITIZE" ] || try whole bench-durable 300 "$BUILD/bench/bench_durable" --quick \
+        --mqxd "$BUILD/bin/mqxd" --dir "$BUILD"
 }
 
 run_long_storms() {
