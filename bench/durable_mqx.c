@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAXMSG 100000 /* more than are sent in a turn */
-#define COMMIT 4096   /* changes that surely fit into one */
+#define MAXMSG 1000000 /* more than are sent in a turn */
+#define COMMIT 4096    /* changes that surely fit into one */
 #define BATCH  1000
 
 static const char *program;

@@ -72,6 +72,7 @@ void durable_begin(const char *below)
     atexit(clean_up);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGPIPE, &action, NULL); /* nobody reads our table any more */
 }
 
 const char *durable_memory(void)
@@ -140,6 +141,7 @@ static void become(const char *name, const char *const *args, const char *const 
     out = open(durable_path(log), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    signal(SIGPIPE, SIG_DFL);
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (out < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0)
