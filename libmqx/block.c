@@ -50,7 +50,7 @@ static _Atomic uint32_t *event_of(const struct mqxi_call *t)
 }
 
 /* The thread was cancelled in its sleep: it may have been the one sleeper that a signal woke. */
-static void abandon(void *arg)
+static MQXI_CLEANUP void abandon(void *arg)
 {
     struct mqxi_call *t = arg;
 
@@ -200,7 +200,7 @@ bool mqxi_block_swept(struct mqxi_queue *q)
 }
 
 /* Cancelled: as if it had not been sent, if that can still be. */
-static void let_go(void *arg)
+static MQXI_CLEANUP void let_go(void *arg)
 {
     struct mqxi_stored *s = arg;
     unsigned token = mqxi_op_enter();
@@ -233,7 +233,7 @@ struct leaving {
 };
 
 /* Cancelled: as if it had not been received. */
-static void give_back(void *arg)
+static MQXI_CLEANUP void give_back(void *arg)
 {
     const struct leaving *l = arg;
     unsigned token = mqxi_op_enter();

@@ -285,7 +285,7 @@ static int announce(struct call *c, struct mqxi_bell_word *w, uint32_t *seen)
 }
 
 /* What it was told, or would be told, is for others. */
-static void withdraw(void *arg)
+static MQXI_CLEANUP void withdraw(void *arg)
 {
     const struct call *c = arg;
     struct mqxi_remote_wait request = {.direction = c->direction, .sysv = sysv_of(c)};

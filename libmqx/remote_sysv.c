@@ -18,6 +18,7 @@
 #include "remote_fds.h"
 #include "signals.h"
 #include "sys.h"
+#include "wait.h"
 
 #define TRIES 3 /* each with an mqxfs that was started anew, or a descriptor that was closed */
 
@@ -79,7 +80,7 @@ static bool is_over(ssize_t r)
     return r == -ENOTCONN || r == -EIDRM || r == -EINVAL || r == -EIO;
 }
 
-static void put_file(void *f)
+static MQXI_CLEANUP void put_file(void *f)
 {
     mqxi_remote_fd_put(f, false);
 }

@@ -9,6 +9,14 @@
 
 #include "format.h"
 
+/* What runs when a sleeping thread is cancelled: musl before 1.2.4 calls it with the stack as it was
+ * in the system call, so not aligned as functions expect. */
+#if defined(__x86_64__) || defined(__i386__)
+#define MQXI_CLEANUP __attribute__((force_align_arg_pointer))
+#else
+#define MQXI_CLEANUP
+#endif
+
 /* The count part of an event word: compare two of these to see whether something happened. */
 static inline uint32_t mqxi_event_count(uint32_t word)
 {
