@@ -295,9 +295,9 @@ static void collect(struct mirror *m, uint64_t now)
 struct part {
     struct mirror *m;
     size_t from, to;
-    size_t most;   /* changes */
-    bool removals; /* alone */
-    bool written;  /* something was */
+    size_t most;     /* changes */
+    size_t removals; /* alone, so many; 0: all changes */
+    bool written;    /* something was */
     uint64_t begun;
 };
 
@@ -323,7 +323,7 @@ static int read_new(struct part *p, struct change *c, struct mqxi_snapshot *mess
     struct attached *a = c->a;
     int r = 0;
 
-    c->waits = p->removals;
+    c->waits = p->removals > 0;
     c->limited = !c->waits && a->quota.refused;
     if (!c->waits && !c->limited) {
         r = mqxi_snapshot(a->q, c->slot, message, p->m->buffer);
@@ -384,7 +384,7 @@ static int put_changes(struct store *s, void *arg)
     p->begun = mirror_now();
     p->m->quotas.planned = 0;
     for (p->to = p->from; r >= 0 && p->to < p->m->change_count && p->to - p->from < p->most &&
-                          bytes < BYTES && removed < REMOVALS;
+                          bytes < BYTES && (!p->removals || removed < p->removals);
          p->to++) {
         struct change *c = &p->m->changes[p->to];
 
@@ -399,7 +399,7 @@ static int put_changes(struct store *s, void *arg)
         if (r >= 0)
             r = put_change(p, c, &bytes);
         p->written |= c->what == WRITTEN;
-        removed += p->removals && c->what == WRITTEN;
+        removed += c->what == WRITTEN;
     }
     return r < 0 ? r : !p->written;
 }
@@ -492,13 +492,17 @@ static int commit_removals(struct part *p, uint64_t begun)
 {
     int r = 0;
 
-    p->removals = true;
+    p->removals = REMOVALS;
     p->most = CHANGES;
-    for (; r >= 0 && p->from < p->m->change_count; p->from = p->to) {
+    while (r >= 0 && p->from < p->m->change_count) {
         r = store_remove(p->m->store, put_changes, p);
-        if (r < 0)
-            break;
-        acknowledge(p, begun);
+        if (r == -ENOSPC && p->removals > 1) { /* fewer need fewer pages */
+            p->removals /= 2;
+            r = 0;
+        } else if (r >= 0) {
+            acknowledge(p, begun);
+            p->from = p->to;
+        }
     }
     if (r < 0)
         give_back(p, begun);

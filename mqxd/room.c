@@ -4,11 +4,16 @@
  * database's file is allocated before LMDB grows into it, and LMDB is told a limit
  * (its map size) that leaves a reserve behind it, for removals alone.  What they free
  * goes to later transactions.
+ *
+ * When removals have used the reserve it is among the free pages of the database,
+ * from which LMDB gives to everybody.  Then these are counted, and messages get
+ * only what is beyond the reserve.
  */
 #include "room.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -102,4 +107,44 @@ int room_more(struct room *r)
 int room_spare(struct room *r, bool use)
 {
     return set_limit(r, use && r->allocated > r->limit ? r->allocated : r->limit);
+}
+
+/* Free pages in the database: each record of them begins with their number.  Only who reads may
+ * look at these. */
+static uint64_t free_pages(MDB_env *env)
+{
+    MDB_txn *txn;
+    MDB_cursor *c;
+    MDB_val key, value;
+    uint64_t pages = 0;
+    size_t n;
+
+    if (mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) != 0)
+        return 0;
+    if (mdb_cursor_open(txn, 0, &c) != 0) {
+        mdb_txn_abort(txn);
+        return 0;
+    }
+    while (mdb_cursor_get(c, &key, &value, MDB_NEXT) == 0)
+        if (value.mv_size >= sizeof(n)) {
+            memcpy(&n, value.mv_data, sizeof(n));
+            pages += n;
+        }
+    mdb_cursor_close(c);
+    mdb_txn_abort(txn);
+    return pages;
+}
+
+uint64_t room_left(const struct room *r)
+{
+    MDB_stat stat;
+    uint64_t is = used(r), behind = r->allocated > is ? r->allocated - is : 0, kept, have;
+
+    if (r->unknown || behind >= r->reserve)
+        return UINT64_MAX;
+    if (mdb_env_stat(r->env, &stat) != 0)
+        return 0;
+    kept = r->reserve / stat.ms_psize;
+    have = behind / stat.ms_psize + free_pages(r->env);
+    return have > kept ? have - kept : 0;
 }

@@ -22,4 +22,7 @@ int room_more(struct room *r);
 /* Let transactions use the reserve, or not any longer. */
 int room_spare(struct room *r, bool use);
 
+/* How many pages the next transaction may take; UINT64_MAX: all that it finds. */
+uint64_t room_left(const struct room *r);
+
 #endif

@@ -30,6 +30,7 @@
 #include "seal.h"
 #include "store_private.h"
 
+#define COPIES    6                  /* pages that LMDB copies for a change, at most, as a rule */
 #define FIRST_MAP ((size_t)64 << 20) /* address space; until room.c knows better */
 
 /* LMDB's error as ours; says it. */
@@ -218,13 +219,30 @@ void store_close(struct store *s)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static int transact(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
+int store_spend(struct store *s, size_t bytes)
 {
-    int r = begin(s, 0, &s->txn);
+    uint64_t pages = bytes / 4096 + COPIES;
 
+    if (s->left == UINT64_MAX)
+        return 0;
+    if (s->left < pages)
+        return -EOVERFLOW;
+    s->left -= pages;
+    return 0;
+}
+
+static int transact(struct store *s, bool removes, int (*change)(struct store *s, void *arg),
+                    void *arg)
+{
+    int r;
+
+    s->left = removes ? UINT64_MAX : room_left(&s->room);
+    r = begin(s, 0, &s->txn);
     if (r < 0)
         return r;
-    r = change(s, arg);
+    r = store_spend(s, 0);
+    if (r == 0)
+        r = change(s, arg);
     if (r == 0)
         r = failed(s, "cannot be written", mdb_txn_commit(s->txn));
     else
@@ -253,7 +271,7 @@ int store_transact(struct store *s, int (*change)(struct store *s, void *arg), v
 
     forget_dead_readers(s);
     do {
-        r = transact(s, change, arg);
+        r = transact(s, false, change, arg);
         if (r != -EOVERFLOW)
             return r;
         r = store_more(s);
@@ -263,13 +281,13 @@ int store_transact(struct store *s, int (*change)(struct store *s, void *arg), v
 
 int store_remove(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
 {
-    int r = transact(s, change, arg), after;
+    int r = transact(s, true, change, arg), after;
 
     if (r != -EOVERFLOW)
         return r;
     r = failed(s, "cannot be made larger", room_spare(&s->room, true));
     if (r == 0)
-        r = transact(s, change, arg);
+        r = transact(s, true, change, arg);
     after = failed(s, "cannot be made smaller", room_spare(&s->room, false));
     return r == -EOVERFLOW ? -ENOSPC : r < 0 ? r : after < 0 ? after : r;
 }
@@ -293,7 +311,11 @@ int store_put_queue(struct store *s, const struct store_queue *q)
     bool sysv = q->kind == MQXI_KIND_SYSV;
     size_t len = sysv ? sizeof(q->sysv) : strnlen(q->name, NAME_MAX);
     MDB_val key = {16, (void *)q->uuid}, value = {sizeof(head) + len, NULL};
-    int r = mdb_put(s->txn, s->queues, &key, &value, MDB_RESERVE);
+    int r = store_spend(s, value.mv_size);
+
+    if (r < 0)
+        return r;
+    r = mdb_put(s->txn, s->queues, &key, &value, MDB_RESERVE);
 
     if (r == 0) {
         memcpy(value.mv_data, &head, sizeof(head));
@@ -310,7 +332,11 @@ int store_put_message(struct store *s, const uint8_t *uuid, uint32_t slot,
         .key = m->key, .sent_ns = m->sent_ns, .type = m->type, .pid = m->pid, .uid = m->uid};
     struct message_key k = record_message_key(uuid, slot);
     MDB_val key = {sizeof(k), &k}, value = {sizeof(head) + m->len, NULL};
-    int r = mdb_put(s->txn, s->messages, &key, &value, MDB_RESERVE);
+    int r = store_spend(s, value.mv_size);
+
+    if (r < 0)
+        return r;
+    r = mdb_put(s->txn, s->messages, &key, &value, MDB_RESERVE);
 
     if (r == 0) {
         memcpy(value.mv_data, &head, sizeof(head));
@@ -323,8 +349,11 @@ int store_delete_message(struct store *s, const uint8_t *uuid, uint32_t slot)
 {
     struct message_key k = record_message_key(uuid, slot);
     MDB_val key = {sizeof(k), &k};
-    int r = mdb_del(s->txn, s->messages, &key, NULL);
+    int r = store_spend(s, 0);
 
+    if (r < 0)
+        return r;
+    r = mdb_del(s->txn, s->messages, &key, NULL);
     return r == MDB_NOTFOUND ? 0 : failed(s, "a message cannot be deleted", r);
 }
 

@@ -14,6 +14,7 @@ struct store {
     MDB_txn *txn; /* that of store_transact */
     MDB_dbi meta, queues, messages;
     struct room room;
+    uint64_t left; /* pages that the transaction may still take; UINT64_MAX: all */
     int lock;
     time_t readers_checked; /* CLOCK_MONOTONIC_COARSE */
     uint32_t version;       /* of its format */
@@ -24,6 +25,9 @@ struct store {
 
 /* LMDB's error as ours; says it. */
 int store_failed(const struct store *s, const char *what, int r);
+/* Before a change: it needs pages, those of its bytes, and copies of some on the way there.
+ * -EOVERFLOW: what there is is kept for removals. */
+int store_spend(struct store *s, size_t bytes);
 /* Is the cursor's key one of this queue's? */
 bool store_belongs(const MDB_val *key, const uint8_t *uuid);
 /* Have plain so large.  -ENOMEM. */

@@ -94,6 +94,9 @@ int store_put_sealed(struct store *s, const uint8_t *uuid, uint32_t slot,
 
     if (!first)
         return -ENOKEY;
+    r = store_spend(s, value.mv_size);
+    if (r < 0)
+        return r;
     r = mdb_put(s->txn, s->messages, &key, &value, MDB_RESERVE);
     if (r == 0)
         seal_message(first, &k, m, data, value.mv_data);

@@ -480,6 +480,38 @@ full_disk() {
     umount small
 }
 
+# Time and again: what removals needed does not go to messages.
+full_disk_again() {
+    local round size
+    small_disk 2m
+    configure 'window = 10ms' '[*]' 'durable = async' 'maxmsg = 4000' 'msgsize = 4096'
+    start_mqxd
+    for round in 1 2 3 4 5; do
+        kill -STOP "$mqxd"
+        for size in 1500 3500; do
+            # shellcheck disable=SC2046 # many words
+            LD_PRELOAD=$scratch/lib/libmqx_preload.so producer /q \
+                $(yes "0:$(printf "%0${size}d" 0)" | head -n $((1500000 / size))) >sent ||
+                no "round $round: the producer ended with $?"
+        done
+        kill -CONT "$mqxd"
+        await "the disk to be full" is_full
+        await "a full store" stores_some
+        while mqx recv --nonblock --count 50 q >out 2>err; do :; done
+        await "round $round: the removals" stores_nothing
+    done
+    kill_mqxd
+    umount small
+}
+
+stores_some() {
+    ! stores_nothing
+}
+
+stores_nothing() {
+    mqx store check | grep -q 'messages: 0,'
+}
+
 # Where a removal needs more room than the store has free: there are messages in many of its pages.
 full_disk_deep() {
     local before count=12000 text
@@ -621,6 +653,7 @@ try "what passes through within the window never reaches the disk" passing_throu
 if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     try "a full disk is as a full queue, removals go on" full_disk
     try "... however many pages they need" full_disk_deep
+    try "... and time and again" full_disk_again
 else
     skip "a full disk is as a full queue" "nothing can be mounted here"
 fi
