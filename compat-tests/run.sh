@@ -222,6 +222,26 @@ run_shell() {
     done
 }
 
+# beside COMMAND...: what mostly waits runs beside the rest; what it prints comes with joined.
+beside() {
+    (
+        trap - EXIT
+        trap 'exit 130' INT TERM HUP
+        passed=0 failed=0
+        "$@"
+        echo "$passed $failed" >"$base/beside.count"
+    ) >"$base/beside.out" 2>&1 </dev/null &
+    beside=$!
+}
+
+joined() {
+    local good=0 bad=1 # should it have been killed
+    wait "$beside"
+    cat "$base/beside.out"
+    [ -e "$base/beside.count" ] && read -r good bad <"$base/beside.count"
+    passed=$((passed + good)) failed=$((failed + bad))
+}
+
 can_mount() {
     [ "$(id -u)" = 0 ] && (exec 3<>/dev/fuse) 2>/dev/null
 }
@@ -414,11 +434,12 @@ run_long_storms() {
 
 case ${1:-test} in
 test)
+    beside run_shell
     run_units
     run_posix
     run_sysv
-    run_shell
     run_short_storms
+    joined
     run_threads 1000 concurrency_test handles_test thread_test
     run_resources "" tmpfs_full descriptors faults registry memory churn namespaces \
         "crowd --processes $([ -n "$SANITIZE" ] && echo 100 || echo 1000)"
