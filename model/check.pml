@@ -58,19 +58,31 @@ static int linearizable(void) { return extend(0, 0); }
 };
 #endif
 
+#ifdef LIN
+#define RETURNED(op) over = over | (1 << (op))
+#else
+#define RETURNED(op) skip
+#endif
+
 /* A send, or a giving back, returns: from now on message m must not be overlooked, unless it was
  * claimed since (for the nth time) and may be on its way back by somebody else. */
 #define IS_THERE(m, n)                                                                             \
     there = (claims[m] == n -> there | (1 << m) : there)
 
-/* The moment of a successful claim: what may not be. */
+/* The moment of a successful claim of the first message: what may not be. */
 inline check_claim(m)
 {
-    /* nobody has it already */
-    assert(!(taken & (1 << m)));
     /* nothing smaller is there that was there when this receive, or that message's send, began */
     EACH(1, MESSAGES + 1,
          assert(!((must[me] | before[m]) & there & (1 << x)) || key_of[x] >= key_of[m]));
+    note_claim(m)
+}
+
+/* And of one that was chosen. */
+inline note_claim(m)
+{
+    /* nobody has it already */
+    assert(!(taken & (1 << m)));
     taken = taken | (1 << m);
     claims[m]++;
     there = there & ~(1 << m);

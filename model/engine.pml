@@ -2,8 +2,8 @@
  * Putting and taking (libmqx/engine.c, index.c, repair.c): is a message ever
  * lost, doubled, hidden, or overtaken?
  *
- * Here: send and receive (engine.c).  index.pml: the tree; repair.pml: what the
- * dead left; check.pml: what must hold.
+ * Here: send and receive (engine.c).  order.pml: from one message to the next;
+ * index.pml: the tree; repair.pml: what the dead left; check.pml: what must hold.
  *
  * FRONT slots are scanned; TREE slots behind them are in the tree.  A key is
  * priority (0 first) * 16 + sequence, as in format.h but smaller.
@@ -18,7 +18,8 @@
  * hurried[p] the same of urgent.  Waking is in sleep.pml.
  *
  * Sizes:    -DFRONT= -DTREE= (at most 4)  -DSENDERS= -DSENDS= (each)
- *           -DRECEIVERS= -DRECEIVES= (each)
+ *           -DFIRST_SENDS= (the first of them)  -DRECEIVERS= -DRECEIVES= (each)
+ *           -DFIRST_RECEIVES= (the first of them; with ABORT, only he may give back)
  * Options:  -DDEATHS=n   n processes may die, at any step; repair runs
  *           -DOVERFLOW   (with DEATHS) payloads in the overflow area, which is trimmed
  *           -DABORT      a receiver may give a message back (mqxi_take_abort)
@@ -28,6 +29,9 @@
  *           -DFREE_FIRST a taken slot is freed before the index is refreshed
  *           -DWAIT       a receive that finds nothing sleeps until recv_event moves
  *           -DURGENT     urgent and lowest, which matter from three messages on
+ *           -DORDER      (implies URGENT) a receive goes from one message to the next
+ *           -DTHREADS    (with ORDER) the receivers are threads of one process
+ *           -DCHOOSE     (with ORDER) a receive may want another message than the first
  *           -DFIXED      sender p uses slot p only
  *           -DONE_PRIORITY  all messages have the same
  * Compiled with -DNP and run with -l it is also checked that every execution ends: whoever runs
@@ -44,6 +48,15 @@
  *           -DBREAK_BUMP_FIRST  (with WAIT) a send bumps recv_event before it inserts
  *           -DBREAK_NO_SWEEP    (with DEATHS) repair mends slots, but does not compare the tree
  *           -DBREAK_NO_PATH     (with DEATHS) a message given back is not put into the index
+ *           (with ORDER)
+ *           -DBREAK_LATE        who published late does not say so
+ *           -DBREAK_PRIORITY    who sent with a higher priority does not say so
+ *           -DBREAK_BACK        who gave a message back (ABORT, DEATHS) does not say so
+ *           -DBREAK_SAID_FIRST  a sender says so before the publication
+ *           -DBREAK_SAID_ONCE   the sequence is not looked at again after that
+ *           -DBREAK_UNSAID      a receive does not look whether anybody said so
+ *           -DBREAK_OFF_BY_ONE  nor where that is as far as what was taken
+ *           -DBREAK_NOTED       (with CHOOSE) what was chosen counts as the first
  */
 #ifndef FRONT
 #define FRONT 1
@@ -57,18 +70,32 @@
 #ifndef SENDS
 #define SENDS 1
 #endif
+#ifndef FIRST_SENDS
+#define FIRST_SENDS SENDS
+#endif
 #ifndef RECEIVERS
 #define RECEIVERS 2
 #endif
 #ifndef RECEIVES
 #define RECEIVES 1
 #endif
+#ifdef FIRST_RECEIVES
+#define MY_RECEIVES (me == SENDERS -> FIRST_RECEIVES : RECEIVES)
+#define MAY_ABORT   me == SENDERS
+#else
+#define MY_RECEIVES RECEIVES
+#define MAY_ABORT   true
+#endif
 #ifndef DEATHS
 #define DEATHS 0
 #endif
 
+#ifdef ORDER
+#define URGENT
+#endif
+
 #define SLOTS    (FRONT + TREE)
-#define MESSAGES (SENDERS * SENDS)
+#define MESSAGES ((SENDERS - 1) * SENDS + FIRST_SENDS)
 #define REPAIRER (SENDERS + RECEIVERS) /* runs at any time once somebody is dead */
 #define LAST     (REPAIRER + 1)        /* the same, when nothing else moves any more */
 #define PROCS    (REPAIRER + 2)
@@ -133,16 +160,17 @@ byte receiver_turn = SENDERS;
 
 #include "index.pml"
 #include "check.pml"
+#include "order.pml"
 
 /* mqxi_event_signal(&recv_event): see sleep.pml for the waking. */
 #define BUMP EACH(SENDERS, REPAIRER, changed[x] = true)
 
-/* The end of announce: signal, note_urgent, return.  note_urgent is one step: lowest only grows, so
+/* The end of announce: signal, note_urgent, order (order.pml), return.  note_urgent is one step: lowest only grows, so
  * what says "bump" when it is looked at says so when the bump comes. */
+#define BUMP_URGENT EACH(SENDERS, REPAIRER, hurried[x] = true)
 #if defined(BREAK_BUMP_FIRST)
 #define SIGNAL(key, then) STEP(then)
 #elif defined(URGENT)
-#define BUMP_URGENT EACH(SENDERS, REPAIRER, hurried[x] = true)
 #define SIGNAL(key, then)                                                                          \
     STEP(BUMP);                                                                                    \
     STEP(                                                                                          \
@@ -150,7 +178,7 @@ byte receiver_turn = SENDERS;
         :: RANK(key) < lowest -> BUMP_URGENT                                                       \
         :: else                                                                                    \
         fi;                                                                                        \
-        then                                                                                       \
+        AT_ONCE(then)                                                                              \
     )
 #else
 #define SIGNAL(key, then) STEP(BUMP; then)
@@ -177,12 +205,13 @@ proctype sender(byte me)
 {
     byte slot, key, n, min, min_slot, tries, x, sent, began;
     bool bumped;
+    ORDER_LOCALS
 #ifdef LIN
     short began_op;
 #endif
 
     do
-    :: sent == SENDS -> break
+    :: sent == (me == 0 -> FIRST_SENDS : SENDS) -> break
     :: else ->
        /* claim a free slot: CAS(ctl, FREE, FILLING | me).  Any free one: the bitmap only hints. */
        BEGIN(sender_turn,
@@ -222,6 +251,9 @@ proctype sender(byte me)
 #endif
            old_key[slot] = key
        );
+#ifdef BREAK_SAID_FIRST
+       order_sent(key);
+#endif
        /* publish */
        STEP(ctl[slot] = key; published = published | (1 << SEQ(key)));
 #ifdef BREAK_BUMP_FIRST
@@ -231,15 +263,19 @@ proctype sender(byte me)
        :: IN_TREE(slot) -> insert(slot, key)
        :: else
        fi;
-       SIGNAL(key,
-           IS_THERE(SEQ(key), 0);
-#ifdef LIN
-           over = over | (1 << (SEQ(key) - 1));
+#define SENT                                                                                       \
+    IS_THERE(SEQ(key), 0);                                                                         \
+    RETURNED(SEQ(key) - 1);                                                                        \
+    slot = 0;                                                                                      \
+    key = 0;                                                                                       \
+    sent++
+       SIGNAL(key, SENT);
+#ifdef ORDER
+#ifndef BREAK_SAID_FIRST
+       order_sent(key);
 #endif
-           slot = 0;
-           key = 0;
-           sent++
-       )
+       atomic { SENT }
+#endif
     od;
 end:
     atomic { slot = 0; key = 0; n = 0; min = 0; min_slot = 0; tries = 0; bumped = false;
@@ -251,9 +287,10 @@ proctype receiver(byte me)
 {
     byte newest, key, slot, scan, upto, n, min, min_slot, tries, x, received, claim;
     bool asked, won, bumped;
+    ORDER_LOCALS
 
     do
-    :: received == RECEIVES -> break
+    :: received == MY_RECEIVES -> break
     :: else ->
 again: /* mqxi_take: look */
        /* A sequence that is known to be taken: the one remembered, or what another thread of this
@@ -274,6 +311,15 @@ again: /* mqxi_take: look */
 #endif
            fi
        );
+#ifdef CHOOSE
+       if
+       :: skip
+       :: choose(); goto refresh_it
+       fi;
+#endif
+#ifdef ORDER
+       order_next();
+#endif
 look_again:
 #ifdef URGENT
        STEP(hurried[me] = false);
@@ -352,11 +398,19 @@ claim_it:
 #endif
                check_claim(SEQ(key));
                ctl[slot] = TAKING(me);
-               newest = (received + 1 == RECEIVES -> 0 : newest); /* not needed: fewer states */
+               newest = (received + 1 == MY_RECEIVES -> 0 : newest); /* not needed: fewer states */
+               NOTE_TAKEN_AT_ONCE(key);
                won = true
            :: else
            fi
        );
+#ifdef THREADS
+       if
+       :: won -> STEP(TAKEN = key)
+       :: else
+       fi;
+#endif
+refresh_it:
 #ifdef BREAK_SKIP_GHOST
        if
        :: !won && IN_TREE(slot) ->
@@ -382,17 +436,26 @@ claim_it:
 #ifdef ABORT
        if
        :: skip
-       :: /* mqxi_take_abort: back to ready, into the index, tell the others */
+       :: MAY_ABORT -> /* mqxi_take_abort: back to ready, into the index, tell the others */
            STEP(ctl[slot] = key; taken = taken & ~(1 << SEQ(key)); claim = claims[SEQ(key)]);
            if
            :: IN_TREE(slot) -> insert(slot, key)
            :: else
            fi;
-           SIGNAL(key,
-               IS_THERE(SEQ(key), claim);
-               key = 0; slot = 0; won = false; claim = 0;
-               goto returned
-           )
+#define GIVEN_BACK                                                                                 \
+    IS_THERE(SEQ(key), claim);                                                                     \
+    key = 0;                                                                                       \
+    slot = 0;                                                                                      \
+    won = false;                                                                                   \
+    claim = 0;                                                                                     \
+    goto returned
+           SIGNAL(key, GIVEN_BACK);
+#ifdef ORDER
+#ifndef BREAK_BACK
+           disturb();
+#endif
+           atomic { GIVEN_BACK }
+#endif
        fi;
 #endif
        /* copy out; mqxi_take_commit: ctl = FREE (the commit point), bump send_event, return */
@@ -430,7 +493,7 @@ returned:
 end:
     atomic {
         newest = 0; key = 0; slot = 0; scan = 0; upto = 0; n = 0; min = 0; min_slot = 0; tries = 0;
-        received = 0; claim = 0; asked = false; bumped = false; won = false;
+        received = 0; claim = 0; ORDER_END; asked = false; bumped = false; won = false;
         changed[me] = false; hurried[me] = false; link[me] = 0; must[me] = 0;
         in_call = in_call & ~(1 << me);
         finished++
@@ -445,6 +508,7 @@ end:
 proctype judge(byte me)
 {
     byte slot, c, key, n, node, min, min_slot, x, claim;
+    ORDER_LOCALS
 
 #if DEATHS > 0
     finished == REPAIRER + 1;

@@ -42,6 +42,9 @@ inline repair()
 #ifdef URGENT
                STEP(BUMP_URGENT);
 #endif
+#if defined(ORDER) && !defined(BREAK_BACK)
+               disturb();
+#endif
                STEP(
                    BUMP;
                    IS_THERE(SEQ(key), claim);
@@ -94,6 +97,7 @@ inline repair()
 proctype repairer(byte me)
 {
     byte slot, c, key, n, node, min, min_slot, x, claim;
+    ORDER_LOCALS
 
     if
     :: deaths

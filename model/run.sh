@@ -73,6 +73,11 @@ hashed='-DSAFETY -DHC4 -DMEMLIM=3000'
 large='-DSAFETY -DHC4 -DMEMLIM=4500'
 cycles='-DNP -DCOLLAPSE -DMEMLIM=3000'
 
+# From one message to the next: one sender of one message, one of three, a receiver of three; and
+# three messages, of which one is given back.
+next='-DFRONT=2 -DTREE=0 -DFIXED -DFIRST_SENDS=1 -DSENDS=3 -DRECEIVERS=1 -DRECEIVES=3 -DORDER'
+back='-DFRONT=2 -DTREE=0 -DSENDERS=1 -DSENDS=3 -DRECEIVES=2 -DFIRST_RECEIVES=1 -DORDER -DONE_PRIORITY'
+
 good() { check pass "$@"; }
 broken() { check error "$@"; }
 
@@ -88,6 +93,7 @@ if [ "${1:-}" = quick ]; then
     broken 'insert without a bump' engine "$hashed" '-DFRONT=0 -DTREE=3 -DFIXED -DBREAK_NO_BUMP'
     broken 'no sweep' engine "$hashed" \
         '-DFRONT=0 -DTREE=2 -DRECEIVERS=1 -DFIXED -DDEATHS=1 -DBREAK_NO_SWEEP'
+    broken 'late, not said' engine "$hashed" "$next -DONE_PRIORITY -DBREAK_LATE"
 fi
 
 usual()
@@ -127,6 +133,22 @@ usual()
         '-DFRONT=0 -DTREE=2 -DRECEIVERS=1 -DFIXED -DDEATHS=1 -DOVERFLOW'
     good 'every execution ends' engine "$cycles" \
         '-DFRONT=0 -DTREE=3 -DSENDERS=3 -DRECEIVERS=1 -DFIXED -DONE_PRIORITY'
+    good 'from one to the next' engine "$hashed" "$next"
+    good 'from one to the next, others chosen' engine "$hashed" "$next -DONE_PRIORITY -DCHOOSE"
+    good 'from one to the next, before a tree' engine "$hashed" \
+        '-DFRONT=1 -DTREE=2 -DFIXED -DFIRST_SENDS=1 -DSENDS=2 -DRECEIVERS=1 -DRECEIVES=2 -DORDER'
+    good 'from one to the next, linearizable' engine "$hashed" \
+        '-DFRONT=2 -DTREE=0 -DFIXED -DFIRST_SENDS=1 -DSENDS=2 -DRECEIVERS=1 -DRECEIVES=2 -DORDER -DLIN'
+    good 'given back, from one to the next' engine "$hashed" "$back -DABORT"
+    broken 'given back, not said' engine "$hashed" "$back -DABORT -DBREAK_BACK"
+    broken 'late, not said' engine "$hashed" "$next -DONE_PRIORITY -DBREAK_LATE"
+    broken 'higher priority, not said' engine "$hashed" "$next -DBREAK_PRIORITY"
+    broken 'said before it is published' engine "$hashed" "$next -DONE_PRIORITY -DBREAK_SAID_FIRST"
+    broken 'said, and not looked again' engine "$hashed" "$next -DONE_PRIORITY -DBREAK_SAID_ONCE"
+    broken 'said, and not listened to' engine "$hashed" "$next -DONE_PRIORITY -DBREAK_UNSAID"
+    broken 'said by one too few' engine "$hashed" "$next -DONE_PRIORITY -DBREAK_OFF_BY_ONE"
+    broken 'chosen, noted as the first' engine "$hashed" \
+        "$next -DONE_PRIORITY -DCHOOSE -DBREAK_NOTED"
     broken 'insert without a bump' engine "$hashed" '-DFRONT=0 -DTREE=3 -DFIXED -DBREAK_NO_BUMP'
     broken 'insert gives up' engine "$hashed" \
         '-DFRONT=0 -DTREE=3 -DSENDERS=3 -DRECEIVERS=1 -DFIXED -DINSERT_CAS -DBREAK_TWO_TRIES'
