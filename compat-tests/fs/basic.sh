@@ -163,7 +163,7 @@ reads_at_offsets() {
         exec 3<"$m/q" && read -r a <&3 && read -r b <&3 && read -r c <&3 && echo "$a $b $c")"
     is "tail" c "$(env printf 'a\nb\nc\n' >"$m/q" && tail -n 1 "$m/q")"
     is "the rest of it" "cd abcd" "$(printf abcd >"$m/q"; tail -c +3 "$m/q"; printf ' '
-        printf abcd >"$m/q"; dd if="$m/q" bs=1 skip=9 2>/dev/null; cat "$m/q")"
+        printf abcd >"$m/q"; dd if="$m/q" bs=1 skip=9 2>/dev/null; cat "$m/.drain/q")"
     fails "Resource temporarily unavailable" dd if="$m/q" iflag=nonblock
 }
 
