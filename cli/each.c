@@ -256,6 +256,7 @@ int cmd_each(int argc, char **argv)
     order.end = &order.first;
     parse(argc, argv, &order);
     order.command.queue = order.name + 1;
+    order.type = arg_type_of("each", order.name, order.type, LONG_MIN);
     arg_is_sysv("each", order.name, order.type, false);
     status = source_open(order.name, order.type, order.drain, &s);
     if (status < 0)

@@ -54,6 +54,11 @@ static int each(void *data, const char *argument, int key, struct fuse_args *out
     struct ours *o = data;
 
     (void)out;
+    if (key == FUSE_OPT_KEY_OPT && strncmp(argument, "max_read=", 9) == 0) {
+        fprintf(stderr, "mqxfs: max_read cannot be chosen: a message is read in one piece; "
+                        "leave it out\n");
+        return -1;
+    }
     if (key == FUSE_OPT_KEY_OPT)
         return !is_mounts_own(argument);
     if (key != FUSE_OPT_KEY_NONOPT || o->names-- != 2)

@@ -181,6 +181,9 @@ sysv() {
     # shellcheck disable=SC2016
     status 0 mqx each --drain --type=5 ".sysv/$id" sh -c 'echo "$MQX_QUEUE $MQX_TYPE $(cat)"'
     is "those of the type" ".sysv/$id 5 five .sysv/$id 5 five" "$(xargs <out)"
+    mqx send ".sysv/$id.7" seven
+    status 0 mqx each --drain ".sysv/$id.7" cat
+    is "of the type in the name" seven "$(cat out)"
     status 1 mqx each --drain ".sysv/$id" false
     is "it stays" "2	two" "$(mqx recv -p ".sysv/$id")"
 }

@@ -26,6 +26,8 @@ options_of() { # where: as the kernel has them
 
 own_options() {
     unmount_it
+    mqxfs -o max_read=4096 "$m" 2>said && no "max_read is taken"
+    is "max_read" "mqxfs: max_read cannot be chosen" "$(grep -o '^mqxfs: [^:]*' said | head -n 1)"
     mkdir -m 1777 "other, with a comma"
     printf '[q]\nmaxmsg = 3\n' >other.conf
     MQX_DIR=/nowhere mqxfs -o "dir=other\, with a comma,conf=other.conf" "$m" || no "mqxfs failed"
