@@ -54,10 +54,18 @@ static void start(void)
     char text[9][4300], epmd_port[16];
     const char *epmd[] = {durable_program("epmd"), "-port", epmd_port, NULL};
     const char *server[] = {"/usr/lib/rabbitmq/bin/rabbitmq-server", NULL};
-    const char *environment[] = {
-        text[0], text[1], text[2], text[3], text[4],
-        text[5], text[6], text[7], text[8], "RABBITMQ_CONF_ENV_FILE=/dev/null",
-        NULL};
+    const char *environment[] = {text[0],
+                                 text[1],
+                                 text[2],
+                                 text[3],
+                                 text[4],
+                                 text[5],
+                                 text[6],
+                                 text[7],
+                                 text[8],
+                                 "RABBITMQ_CONF_ENV_FILE=/dev/null",
+                                 "ERL_CRASH_DUMP=/dev/null",
+                                 NULL};
     char dir[4200];
 
     port = durable_port();
