@@ -9,17 +9,17 @@ crowd_up() {
     touch "$m/empty" "$m/full"
     for i in 1 2 3 4 5 6 7 8 9 10; do echo $i >"$m/full"; done
     for i in 1 2 3 4 5; do
-        background cat "$m/empty" 2>>said
+        background cat "$m/empty" 2>said.${i}a
         blocked $!
-        background bash -c "echo lost >$m/full" 2>>said
+        background bash -c "echo lost >$m/full" 2>said.${i}b
         blocked $!
-        background cat "$m/.drain/.prio/7/full" "$m/.stream/empty" 2>>said
+        background cat "$m/.drain/.prio/7/full" "$m/.stream/empty" 2>said.${i}c
         blocked $!
         background perl -e 'open(F, "<", $ARGV[0]) or die;
             open(P, ">>", "polling"); print P "up\n"; close(P);
             vec(my $r = "", fileno(F), 1) = 1;
             select($r, undef, undef, undef); sysread(F, $x, 1) or die "$!\n"' \
-            "$m/empty" 2>>said
+            "$m/empty" 2>said.${i}d
     done
     await "those that poll" eval '[ "$(wc -l <polling)" -eq 5 ]'
     printf message >"$m/held"
@@ -36,7 +36,7 @@ all_have_ended() {
         wait "$pid" && succeeded=$((succeeded + 1))
     done
     # The one that reads byte by byte may end as it likes.
-    [ $succeeded -le "${may_succeed:-1}" ] || no "$succeeded of them were not told: $(sort said | uniq -c)"
+    [ $succeeded -le "${may_succeed:-1}" ] || no "$succeeded of them were not told: $(sort said.* | uniq -c)"
 }
 
 nothing_is_lost() {
@@ -52,10 +52,11 @@ ends() { # command...
     crowd_up
     "$@" || no "'$*' failed"
     all_have_ended
+    cat said.* >said # from a file each: they write their lines in pieces
     grep -qE "not connected|connection abort|Input/output" said || no "they were told: $(cat said)"
     grep -vqE "not connected|connection abort|Input/output" said && no "they were told: $(sort said | uniq -c)"
     wait $fs 2>/dev/null
-    rm -f mqxfs.err said over held polling
+    rm -f mqxfs.err said said.* over held polling
     mount_it
     nothing_is_lost
     rm -f mqxfs.err # it says what it found there
