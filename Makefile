@@ -162,7 +162,7 @@ $(B)/mqx.pc: mqx.pc.in Makefile
 	$(Q)$(pc) >$@
 
 # Of others' folders, what shows messages and reads stores; it has a say() of its own.
-STORED := fusefs/json $(addprefix mqxd/,check counters file inspect keys record room seal store store_sealed where)
+STORED := fusefs/json $(addprefix mqxd/,check counters file inspect inspect_copy journal keys record room seal store store_journal store_read store_sealed where)
 $(B)/bin/mqx $(call tests,cli): $(patsubst %,$(B)/obj/%.o,$(STORED))
 $(B)/bin/mqx: $(call objects,cli) $(B)/lib/libmqx.a
 	$(call link,-llmdb $(SODIUM) $(INIH))

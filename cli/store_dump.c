@@ -68,43 +68,34 @@ static int show(const struct dumping *d, uint32_t slot, const struct mqxi_snapsh
     return ferror(stdout) ? -EIO : 0;
 }
 
-static int dump_messages(struct dumping *d)
+/* For inspect_each_message: 1 behind the queue's last. */
+static int dump_message(const MDB_val *key, const MDB_val *value, void *arg)
 {
-    struct message_key first = record_message_key(d->queue.uuid, 0);
-    MDB_val key = {sizeof(first), &first}, value;
+    struct dumping *d = arg;
     struct mqxi_snapshot m;
     const void *data;
+    const char *why;
     uint32_t slot;
-    MDB_cursor *c;
-    int r, found = mdb_cursor_open(d->s->txn, d->s->messages, &c);
 
-    if (found)
-        return -EIO;
-    found = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
-    for (r = 0;
-         r == 0 && found == 0 && key.mv_size >= 16 && memcmp(key.mv_data, d->queue.uuid, 16) == 0;
-         found = mdb_cursor_get(c, &key, &value, MDB_NEXT)) {
-        const char *why = record_message(&key, &value, &slot, &m, &data);
-
-        if (!why && !data)
-            why = seal_open(d->s->keys, &key, &value, &m, d->buffer, &data);
-        if (why) {
-            damaged(why);
-            r = -EBADMSG;
-            break;
-        }
-        memmove(d->buffer, data, m.len);
-        d->buffer[m.len] = 0;
-        r = show(d, slot, &m);
+    if (key->mv_size < 16 || memcmp(key->mv_data, d->queue.uuid, 16) != 0)
+        return 1;
+    why = record_message(key, value, &slot, &m, &data);
+    if (!why && !data)
+        why = seal_open(d->s->keys, key, value, &m, d->buffer, &data);
+    if (why) {
+        damaged(why);
+        return -EBADMSG;
     }
-    mdb_cursor_close(c);
-    return r;
+    memmove(d->buffer, data, m.len);
+    d->buffer[m.len] = 0;
+    return show(d, slot, &m);
 }
 
 static int dump(const MDB_val *key, const MDB_val *value, void *arg)
 {
     struct dumping *d = arg;
     const char *why = record_queue(key, value, &d->queue);
+    int r;
 
     if (why) {
         damaged(why);
@@ -114,7 +105,8 @@ static int dump(const MDB_val *key, const MDB_val *value, void *arg)
         return 0;
     d->found = true;
     dump_queue(&d->queue);
-    return dump_messages(d);
+    r = inspect_each_message(d->s, d->queue.uuid, dump_message, d);
+    return r > 0 ? 0 : r;
 }
 
 int store_dump(struct inspect *s, const char *queue)

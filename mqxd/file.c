@@ -25,7 +25,7 @@
 
 #define PATH_ROOM (PATH_MAX + 16)
 
-static int sync_directory(const char *path)
+int file_sync_directory(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 
@@ -103,8 +103,8 @@ int file_settle(const char *dir)
     r = write_heads_again(fd);
     close(fd);
     if (r == 0)
-        r = sync_directory(dir);
+        r = file_sync_directory(dir);
     if (r == 0)
-        r = sync_directory(above);
+        r = file_sync_directory(above);
     return r == -EACCES ? 0 : r; /* what is above is others', and was there before */
 }

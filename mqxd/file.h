@@ -7,5 +7,7 @@
 int file_make(const char *dir);
 /* What can be read in it is on disk, and so is its name.  0 or -errno. */
 int file_settle(const char *dir);
+/* The names in it are on disk.  0 or -errno. */
+int file_sync_directory(const char *path);
 
 #endif

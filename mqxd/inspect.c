@@ -1,17 +1,19 @@
 /*
- * LMDB lets others read while mqxd writes: a reading transaction sees the store
- * as the last commit left it, and mqxd does not write over what it sees.  Only
+ * LMDB lets others read while mqxd writes: a reading transaction sees the database
+ * as its last commit left it, and mqxd does not write over what it sees.  Only
  * LMDB would crash on a damaged file, so check.c walks what that transaction
  * sees before LMDB does.
  *
- * A copy is written under another name, flushed, checked and then renamed: so
- * under the name data.mdb there is a whole one or none.
+ * What the journal has comes on top.  It is read before that transaction begins: if
+ * mqxd begins a new one in between, then the database names another nonce, and has
+ * all that the old one had.
  */
-#include "inspect.h"
+#include "inspect_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,7 +25,7 @@
 
 #define TRIES 100 /* of which each fails only if mqxd commits twice in a few microseconds */
 
-static int failed(const struct inspect *s, const char *what, int r)
+int inspect_failed(const struct inspect *s, const char *what, int r)
 {
     if (r == 0)
         return 0;
@@ -40,7 +42,7 @@ static int damaged(const struct inspect *s, const char *why)
 /* --- locks ------------------------------------------------------------------------------------ */
 
 /* Root looks at other users' stores: what is made in them on the way is theirs. */
-static void give(const struct inspect *s, const char *name)
+void inspect_give(const struct inspect *s, const char *name)
 {
     char path[PATH_MAX + 16];
     struct stat st;
@@ -52,7 +54,7 @@ static void give(const struct inspect *s, const char *name)
     }
 }
 
-static int lock(const struct inspect *s, short type, int byte)
+int inspect_lock(const struct inspect *s, short type, int byte)
 {
     struct flock lock = {.l_type = type, .l_start = byte, .l_len = 1};
 
@@ -60,7 +62,7 @@ static int lock(const struct inspect *s, short type, int byte)
 }
 
 /* *alone: nobody can write here, and there is nothing to lock. */
-static int open_lock(struct inspect *s, bool *alone)
+int inspect_open_lock(struct inspect *s, bool *alone)
 {
     char path[PATH_MAX + 16];
 
@@ -68,13 +70,13 @@ static int open_lock(struct inspect *s, bool *alone)
     s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     *alone = s->lock < 0 && errno == EROFS;
     if (s->lock >= 0)
-        give(s, STORE_LOCK_FILE);
-    return s->lock < 0 && !*alone ? failed(s, "cannot be opened", errno) : 0;
+        inspect_give(s, STORE_LOCK_FILE);
+    return s->lock < 0 && !*alone ? inspect_failed(s, "cannot be opened", errno) : 0;
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-static int data_path(const char *dir, const char *suffix, char *path)
+int inspect_data_path(const char *dir, const char *suffix, char *path)
 {
     return snprintf(path, PATH_MAX, "%s/data.mdb%s", dir, suffix) < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
@@ -88,25 +90,25 @@ static int open_env(struct inspect *s, bool alone)
     if (r == 0)
         r = mdb_env_open(s->env, s->dir, MDB_RDONLY | MDB_NOTLS | (alone ? MDB_NOLOCK : 0), 0600);
     if (r == 0 && !alone)
-        give(s, "lock.mdb");
-    return failed(s, "cannot be opened", r);
+        inspect_give(s, "lock.mdb");
+    return inspect_failed(s, "cannot be opened", r);
 }
 
 /* A reading transaction whose file was looked at. */
-static int begin(struct inspect *s)
+static int begin_checked(struct inspect *s)
 {
     char path[PATH_MAX], why[100];
-    int r = data_path(s->dir, "", path);
+    int r = inspect_data_path(s->dir, "", path);
 
     for (int i = 0; r == 0 && i < TRIES; i++) {
         int begun = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &s->txn);
 
         if (begun == MDB_MAP_RESIZED) { /* mqxd made it larger just now */
-            r = failed(s, "cannot be mapped", mdb_env_set_mapsize(s->env, 0));
+            r = inspect_failed(s, "cannot be mapped", mdb_env_set_mapsize(s->env, 0));
             continue;
         }
         if (begun)
-            return failed(s, "cannot begin a transaction", begun);
+            return inspect_failed(s, "cannot begin a transaction", begun);
         r = check_snapshot(path, mdb_txn_id(s->txn), why, sizeof(why));
         if (r == 0)
             return 0;
@@ -116,7 +118,7 @@ static int begin(struct inspect *s)
     }
     if (r == -EBADMSG)
         return damaged(s, why);
-    return failed(s, "cannot be read", r == 0 ? EAGAIN : -r);
+    return inspect_failed(s, "cannot be read", r == 0 ? EAGAIN : -r);
 }
 
 static int open_databases(struct inspect *s)
@@ -135,33 +137,72 @@ static int open_databases(struct inspect *s)
     if (r == 0)
         why = record_format(&value, &version);
     else if (r != MDB_NOTFOUND && r != MDB_INCOMPATIBLE)
-        return failed(s, "cannot be read", r);
+        return inspect_failed(s, "cannot be read", r);
     if (!why)
         return 0;
     say("store %s: %s", s->dir, why);
     return -EBADMSG;
 }
 
+/* 0, also if there is none. */
+int inspect_read_journal(struct inspect *s)
+{
+    int r;
+
+    journal_close(&s->journal);
+    r = journal_open(&s->journal, s->dir, false);
+    return r == -ENOENT ? 0 : r < 0 ? r : journal_read(&s->journal);
+}
+
+/* -EAGAIN: it has been made just now. */
+static int take_journal(struct inspect *s)
+{
+    uint64_t nonce;
+    int r = journal_nonce(s->txn, s->meta, &nonce);
+
+    if (r == MDB_NOTFOUND)
+        return 0;
+    if (r)
+        return inspect_failed(s, "cannot be read", r);
+    if (s->journal.fd < 0)
+        return -EAGAIN;
+    journal_scan(&s->journal, nonce);
+    r = journal_changes(&s->journal, &s->changes, &s->change_count);
+    return r < 0 ? inspect_failed(s, "cannot be read", -r) : 0;
+}
+
 /* The store is locked, if it can be. */
-static int look(struct inspect *s, bool alone)
+int inspect_look(struct inspect *s, bool alone)
 {
     int r = open_env(s, alone);
 
-    if (r == 0)
-        r = begin(s);
-    return r < 0 ? r : open_databases(s);
+    for (int i = 0; r == 0; i++) {
+        r = inspect_read_journal(s);
+        if (r == 0)
+            r = begin_checked(s);
+        if (r == 0)
+            r = open_databases(s);
+        if (r == 0)
+            r = take_journal(s);
+        if (r != -EAGAIN)
+            return r;
+        mdb_txn_abort(s->txn);
+        s->txn = NULL;
+        r = i < TRIES ? 0 : damaged(s, "its journal is missing, which has what was stored last");
+    }
+    return r;
 }
 
 /* Before anything is made there. */
-static int set_dir(struct inspect *s, const char *dir)
+int inspect_set_dir(struct inspect *s, const char *dir)
 {
     char path[PATH_MAX];
     struct stat st;
 
-    *s = (struct inspect){.lock = -1};
+    *s = (struct inspect){.lock = -1, .journal = JOURNAL_NONE};
     if (snprintf(s->dir, sizeof(s->dir), "%s", dir) >= (int)sizeof(s->dir) ||
-        data_path(dir, "", path) < 0)
-        return failed(s, "cannot be opened", ENAMETOOLONG);
+        inspect_data_path(dir, "", path) < 0)
+        return inspect_failed(s, "cannot be opened", ENAMETOOLONG);
     if (stat(path, &st) == 0)
         return S_ISREG(st.st_mode) ? 0 : damaged(s, "it is no file");
     if (errno == ENOENT || errno == ENOTDIR)
@@ -174,19 +215,19 @@ static int set_dir(struct inspect *s, const char *dir)
 int inspect_open(const char *dir, struct inspect *s)
 {
     bool alone;
-    int r = set_dir(s, dir);
+    int r = inspect_set_dir(s, dir);
 
     if (r == 0)
-        r = open_lock(s, &alone);
+        r = inspect_open_lock(s, &alone);
     if (r == 0 && !alone) {
-        r = lock(s, F_RDLCK, STORE_LOCK_LOOKS);
+        r = inspect_lock(s, F_RDLCK, STORE_LOCK_LOOKS);
         if (r == -EAGAIN || r == -EACCES)
             say("store %s: it is being compacted; try again later", dir);
         else if (r < 0)
             say("store %s: cannot be locked: %s", dir, strerror(-r));
     }
     if (r == 0)
-        r = look(s, alone);
+        r = inspect_look(s, alone);
     if (r < 0)
         inspect_close(s);
     return r;
@@ -200,6 +241,9 @@ void inspect_close(struct inspect *s)
         mdb_env_close(s->env);
     if (s->lock >= 0)
         close(s->lock);
+    journal_close(&s->journal);
+    free(s->changes);
+    s->changes = NULL;
     s->txn = NULL;
     s->env = NULL;
     s->lock = -1;
@@ -220,24 +264,98 @@ int inspect_keys(struct inspect *s, const struct keys *keys)
     if (why)
         say("store %s: %s", s->dir, why);
     s->keys = why ? NULL : keys;
-    return why ? -ENOKEY : failed(s, "cannot be read", r);
+    return why ? -ENOKEY : inspect_failed(s, "cannot be read", r);
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
+static int compare(const MDB_val *key, const struct message_key *other)
+{
+    size_t size = key->mv_size < sizeof(*other) ? key->mv_size : sizeof(*other);
+    int order = memcmp(key->mv_data, other, size);
+
+    return order ? order : (key->mv_size > sizeof(*other)) - (key->mv_size < sizeof(*other));
+}
+
+/* Records of the database and changes that come on top, both in the order of their keys. */
+struct both {
+    MDB_cursor *cursor;
+    MDB_cursor_op begin; /* at `key` */
+    MDB_val key;
+    const struct journal_change *change, *end;
+};
+
+/* Where both have a key, the change is right. */
+static int each_of(struct inspect *s, struct both *b,
+                   int (*each)(const MDB_val *key, const MDB_val *value, void *arg), void *arg)
+{
+    MDB_val key = b->key, value;
+    int found = mdb_cursor_get(b->cursor, &key, &value, b->begin), r = 0;
+
+    while (r == 0 && (found == 0 || (found == MDB_NOTFOUND && b->change < b->end))) {
+        const struct journal_change *c = b->change;
+        int order = found ? 1 : c == b->end ? -1 : compare(&key, c->key);
+
+        if (order < 0)
+            r = each(&key, &value, arg);
+        else if (c->value)
+            r = each(&(MDB_val){sizeof(*c->key), (void *)(uintptr_t)c->key},
+                     &(MDB_val){c->len, (void *)(uintptr_t)c->value}, arg);
+        b->change += order >= 0;
+        if (order <= 0)
+            found = mdb_cursor_get(b->cursor, &key, &value, MDB_NEXT);
+    }
+    return r || found == 0 || found == MDB_NOTFOUND ? r
+                                                    : inspect_failed(s, "cannot be read", found);
+}
+
 int inspect_each(struct inspect *s, MDB_dbi db,
                  int (*each)(const MDB_val *key, const MDB_val *value, void *arg), void *arg)
 {
-    MDB_val key, value;
-    MDB_cursor *c;
-    int r = failed(s, "cannot be read", mdb_cursor_open(s->txn, db, &c)), found = 0;
+    struct both b = {.begin = MDB_FIRST, .change = s->changes, .end = s->changes};
+    int r = inspect_failed(s, "cannot be read", mdb_cursor_open(s->txn, db, &b.cursor));
 
     if (r < 0)
         return r;
-    while (r == 0 && (found = mdb_cursor_get(c, &key, &value, MDB_NEXT)) == 0)
-        r = each(&key, &value, arg);
-    mdb_cursor_close(c);
-    return r || found == MDB_NOTFOUND ? r : failed(s, "cannot be read", found);
+    if (db == s->messages && s->changes)
+        b.end += s->change_count;
+    r = each_of(s, &b, each, arg);
+    mdb_cursor_close(b.cursor);
+    return r;
+}
+
+/* The first that does not come before the queue's. */
+static const struct journal_change *first_change(const struct inspect *s, const uint8_t *uuid)
+{
+    size_t from = 0, to = s->change_count;
+
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+
+        if (memcmp(s->changes[middle].key, uuid, 16) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return s->changes + from;
+}
+
+int inspect_each_message(struct inspect *s, const uint8_t *uuid,
+                         int (*each)(const MDB_val *key, const MDB_val *value, void *arg),
+                         void *arg)
+{
+    struct message_key first = record_message_key(uuid, 0);
+    struct both b = {.begin = MDB_SET_RANGE, .key = {sizeof(first), &first}};
+    int r = inspect_failed(s, "cannot be read", mdb_cursor_open(s->txn, s->messages, &b.cursor));
+
+    if (r < 0)
+        return r;
+    b.change = b.end = first_change(s, uuid);
+    while (b.end < s->changes + s->change_count && memcmp(b.end->key, uuid, 16) == 0)
+        b.end++;
+    r = each_of(s, &b, each, arg);
+    mdb_cursor_close(b.cursor);
+    return r;
 }
 
 static uint64_t pages(const MDB_stat *st)
@@ -251,137 +369,14 @@ int inspect_size(struct inspect *s, struct inspect_size *out)
     struct stat file;
     MDB_stat st;
     MDB_dbi trees[] = {0, 1, s->queues, s->messages}; /* of free pages, and the main one */
-    int r = data_path(s->dir, "", path);
+    int r = inspect_data_path(s->dir, "", path);
 
     if (r < 0 || stat(path, &file) < 0)
-        return failed(s, "cannot be read", r < 0 ? -r : errno);
+        return inspect_failed(s, "cannot be read", r < 0 ? -r : errno);
     *out = (struct inspect_size){.file = (uint64_t)file.st_size};
     for (unsigned i = 0; r == 0 && i < sizeof(trees) / sizeof(*trees); i++) {
-        r = failed(s, "cannot be read", mdb_stat(s->txn, trees[i], &st));
+        r = inspect_failed(s, "cannot be read", mdb_stat(s->txn, trees[i], &st));
         out->used += r == 0 ? pages(&st) * st.ms_psize : 0;
     }
-    return r;
-}
-
-/* --- copying ---------------------------------------------------------------------------------- */
-
-static int flush_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
-
-    if (fd < 0)
-        return -errno;
-    r = fsync(fd) < 0 ? -errno : 0;
-    close(fd);
-    return r;
-}
-
-static int said(const char *path, int r)
-{
-    if (r < 0)
-        say("%s: %s", path, strerror(-r));
-    return r;
-}
-
-static int write_copy(struct inspect *s, const char *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), r;
-
-    if (fd < 0)
-        return said(path, -errno);
-    r = mdb_env_copyfd2(s->env, fd, MDB_CP_COMPACT);
-    if (r == 0 && fsync(fd) < 0)
-        r = errno;
-    if (close(fd) < 0 && r == 0)
-        r = errno;
-    if (r) {
-        say("%s: cannot be written: %s", path, mdb_strerror(r));
-        unlink(path);
-    }
-    return r > 0 ? -r : r < 0 ? -EIO : 0;
-}
-
-/* Make the directory's data.mdb this store's. */
-static int copy(struct inspect *s, const char *to, uint64_t *size)
-{
-    char part[PATH_MAX], path[PATH_MAX], why[100];
-    struct stat st;
-    int r = data_path(to, "", path) < 0 ? -ENAMETOOLONG : data_path(to, ".part", part);
-
-    if (r < 0)
-        return said(to, r);
-    r = write_copy(s, part);
-    if (r < 0)
-        return r;
-    r = check_database(part, why, sizeof(why));
-    if (r < 0)
-        say("%s: the copy is damaged: %s", part, r == -EBADMSG ? why : strerror(-r));
-    else if (stat(part, &st) < 0 || rename(part, path) < 0 || flush_dir(to) < 0)
-        r = said(path, -errno);
-    if (r < 0)
-        unlink(part);
-    else
-        *size = (uint64_t)st.st_size;
-    return r;
-}
-
-int inspect_backup(struct inspect *s, const char *to, uint64_t *size)
-{
-    char path[PATH_MAX];
-    struct stat st;
-
-    if (mkdir(to, 0700) < 0 && errno != EEXIST)
-        return said(to, -errno);
-    if (data_path(to, "", path) < 0)
-        return said(to, -ENAMETOOLONG);
-    if (lstat(path, &st) == 0)
-        return said(path, -EEXIST);
-    return copy(s, to, size);
-}
-
-/* lock.mdb knows of the old file; LMDB makes a new one. */
-static int replace(struct inspect *s, uint64_t *before, uint64_t *after)
-{
-    char path[PATH_MAX + 16];
-    struct inspect_size size;
-    int r = look(s, false);
-
-    if (r == 0)
-        r = inspect_size(s, &size);
-    if (r < 0)
-        return r;
-    *before = size.file;
-    snprintf(path, sizeof(path), "%s/lock.mdb", s->dir);
-    if (unlink(path) < 0 && errno != ENOENT)
-        return said(path, -errno);
-    r = copy(s, s->dir, after);
-    if (r == 0) {
-        give(s, "data.mdb");
-        r = said(s->dir, flush_dir(s->dir));
-    }
-    return r;
-}
-
-int inspect_compact(const char *dir, uint64_t *before, uint64_t *after)
-{
-    struct inspect s;
-    bool alone;
-    int r = set_dir(&s, dir);
-
-    if (r == 0)
-        r = open_lock(&s, &alone);
-    if (r == 0 && alone)
-        r = said(dir, -EROFS);
-    if (r == 0 && lock(&s, F_WRLCK, STORE_LOCK_USES) < 0) {
-        say("store %s: mqxd is using it; stop it first", dir);
-        r = -EBUSY;
-    }
-    if (r == 0 && lock(&s, F_WRLCK, STORE_LOCK_LOOKS) < 0) {
-        say("store %s: another mqx is looking at it; try again later", dir);
-        r = -EBUSY;
-    }
-    if (r == 0)
-        r = replace(&s, before, after);
-    inspect_close(&s);
     return r;
 }

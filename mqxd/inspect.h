@@ -5,6 +5,7 @@
 #include <lmdb.h>
 #include <stdbool.h>
 
+#include "journal.h"
 #include "store.h"
 
 struct inspect {
@@ -12,6 +13,9 @@ struct inspect {
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi meta, queues, messages;
+    struct journal journal;         /* what comes on top of messages: */
+    struct journal_change *changes; /* in the order of their keys */
+    size_t change_count;
     const struct keys *keys; /* or NULL: encrypted messages are not looked into */
     int lock;
 };
@@ -33,6 +37,10 @@ int inspect_keys(struct inspect *s, const struct keys *keys);
  * and returns that. */
 int inspect_each(struct inspect *s, MDB_dbi db,
                  int (*each)(const MDB_val *key, const MDB_val *value, void *arg), void *arg);
+/* The same for a queue's messages. */
+int inspect_each_message(struct inspect *s, const uint8_t *uuid,
+                         int (*each)(const MDB_val *key, const MDB_val *value, void *arg),
+                         void *arg);
 
 /* Bytes of the file, and of them in use. */
 struct inspect_size {

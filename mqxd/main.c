@@ -207,7 +207,7 @@ static int last_commit(struct mirror *m)
     }
     if (r == -ENOSPC)
         say("the disk of the store is full: the last changes are not stored");
-    return r;
+    return r < 0 ? r : store_finish(m->store);
 }
 
 /* An error that is for good. */

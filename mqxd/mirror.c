@@ -372,7 +372,7 @@ static int put_change(struct part *p, struct change *c, size_t *bytes)
                                                                &message, m->buffer);
 }
 
-/* For store_transact: 1 if there is nothing to be written. */
+/* For store_commit and store_remove: 1 if there is nothing to be written. */
 static int put_changes(struct store *s, void *arg)
 {
     struct part *p = arg;
@@ -525,7 +525,7 @@ int mirror_commit(struct mirror *m, uint64_t now)
     collect(m, now);
     m->turned = false;
     while (r >= 0 && p.from < m->change_count) {
-        r = store_transact(m->store, put_changes, &p);
+        r = store_commit(m->store, put_changes, &p);
         if (r == -ENOSPC && p.to - p.from > 1) {
             p.most = (p.to - p.from) / 2; /* those for which there is room */
             r = 0;

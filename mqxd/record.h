@@ -7,12 +7,18 @@
 
 #include "store.h"
 
+#define STORE_COPIES 6 /* pages that LMDB copies for a change, at most, as a rule */
+
 #define STORE_MAGIC UINT64_C(0x31726f74732d7871) /* "qx-stor1" */
 
 struct meta_record {
     uint64_t magic;
     uint32_t version;
     uint32_t pad;
+};
+/* Under "journal", while there is one: records in it with another nonce are of another time. */
+struct meta_journal {
+    uint64_t nonce;
 };
 struct queue_record {
     uint64_t created_ns;

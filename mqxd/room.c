@@ -135,6 +135,23 @@ static uint64_t free_pages(MDB_env *env)
     return pages;
 }
 
+bool room_for(struct room *r, uint64_t pages)
+{
+    MDB_stat stat;
+
+    if (r->unknown || mdb_env_stat(r->env, &stat) != 0)
+        return false;
+    pages += r->reserve / stat.ms_psize;
+    for (;;) {
+        uint64_t is = used(r), have = r->allocated > is ? (r->allocated - is) / stat.ms_psize : 0;
+
+        if (have >= pages || have + free_pages(r->env) >= pages)
+            return true;
+        if (room_more(r) != 0)
+            return false;
+    }
+}
+
 uint64_t room_left(const struct room *r)
 {
     MDB_stat stat;

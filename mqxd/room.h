@@ -22,6 +22,10 @@ int room_more(struct room *r);
 /* Let transactions use the reserve, or not any longer. */
 int room_spare(struct room *r, bool use);
 
+/* Have so many pages, beyond what is kept for removals, and count on them.  False: they cannot be
+ * had, or nobody can tell. */
+bool room_for(struct room *r, uint64_t pages);
+
 /* How many pages the next transaction may take; UINT64_MAX: all that it finds. */
 uint64_t room_left(const struct room *r);
 

@@ -3,10 +3,11 @@
  * queue's uuid and its slot, so a slot's next message replaces the one before
  * it, and the store is as large as what is queued.
  *
- *     meta      "format"                    what this is, and its version
- *               "key ", key's id          struct seal_check: it may be needed to read this
- *     queues    uuid                        struct queue_record, name or struct store_sysv
- *     messages  uuid, slot (big endian)     struct message_record, bytes; or struct sealed_record
+ *     meta      "format"                 what this is, and its version
+ *               "key ", key's id       struct seal_check: it may be needed to read this
+ *               "journal"              struct meta_journal: that comes on top (journal.h)
+ *     queues    uuid                   struct queue_record, name or struct store_sysv
+ *     messages  uuid, slot (big end.)  struct message_record, bytes; or struct sealed_record
  *
  * Numbers are in the machine's byte order; the magic tells a store of the
  * other order.  LMDB commits a transaction whole or not at all.
@@ -27,10 +28,8 @@
 #include "file.h"
 #include "log.h"
 #include "record.h"
-#include "seal.h"
 #include "store_private.h"
 
-#define COPIES    6                  /* pages that LMDB copies for a change, at most, as a rule */
 #define FIRST_MAP ((size_t)64 << 20) /* address space; until room.c knows better */
 
 /* LMDB's error as ours; says it. */
@@ -184,6 +183,7 @@ int store_open(const char *dir, struct store **out)
     if (!s)
         return -ENOMEM;
     s->lock = -1;
+    s->journal = (struct journal)JOURNAL_NONE;
     if (snprintf(s->dir, sizeof(s->dir), "%s", dir) >= (int)sizeof(s->dir)) {
         free(s);
         say("store %s: the name is too long", dir);
@@ -198,6 +198,8 @@ int store_open(const char *dir, struct store **out)
         r = open_databases(s);
     if (r == 0)
         r = failed(s, "cannot be made larger", room_open(&s->room, s->env));
+    if (r == 0)
+        r = store_journal_open(s);
     if (r == -ENOSPC)
         say("store %s: the disk is full", s->dir);
     if (r == 0)
@@ -209,6 +211,7 @@ int store_open(const char *dir, struct store **out)
 
 void store_close(struct store *s)
 {
+    journal_close(&s->journal);
     if (s->env)
         mdb_env_close(s->env);
     if (s->lock >= 0)
@@ -221,7 +224,7 @@ void store_close(struct store *s)
 
 int store_spend(struct store *s, size_t bytes)
 {
-    uint64_t pages = bytes / 4096 + COPIES;
+    uint64_t pages = bytes / 4096 + STORE_COPIES;
 
     if (s->left == UINT64_MAX)
         return 0;
@@ -229,6 +232,15 @@ int store_spend(struct store *s, size_t bytes)
         return -EOVERFLOW;
     s->left -= pages;
     return 0;
+}
+
+/* What leads to messages, all of which a change of many may have to copy. */
+static void look_at_tree(struct store *s)
+{
+    MDB_stat stat;
+
+    if (mdb_stat(s->txn, s->messages, &stat) == 0)
+        s->tree = stat.ms_branch_pages + stat.ms_leaf_pages;
 }
 
 static int transact(struct store *s, bool removes, int (*change)(struct store *s, void *arg),
@@ -243,6 +255,7 @@ static int transact(struct store *s, bool removes, int (*change)(struct store *s
     r = store_spend(s, 0);
     if (r == 0)
         r = change(s, arg);
+    look_at_tree(s);
     if (r == 0)
         r = failed(s, "cannot be written", mdb_txn_commit(s->txn));
     else
@@ -265,7 +278,7 @@ static void forget_dead_readers(struct store *s)
     mdb_reader_check(s->env, &dead);
 }
 
-int store_transact(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
+static int grow_and_transact(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
 {
     int r;
 
@@ -279,7 +292,7 @@ int store_transact(struct store *s, int (*change)(struct store *s, void *arg), v
     return r;
 }
 
-int store_remove(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
+static int remove_with_spare(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
 {
     int r = transact(s, true, change, arg), after;
 
@@ -292,9 +305,32 @@ int store_remove(struct store *s, int (*change)(struct store *s, void *arg), voi
     return r == -EOVERFLOW ? -ENOSPC : r < 0 ? r : after < 0 ? after : r;
 }
 
+int store_write(struct store *s, bool removes, int (*change)(struct store *s, void *arg), void *arg)
+{
+    return (removes ? remove_with_spare : grow_and_transact)(s, change, arg);
+}
+
+int store_transact(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
+{
+    int r = store_settle(s);
+
+    return r < 0 ? r : store_write(s, false, change, arg);
+}
+
+int store_remove(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
+{
+    int r = store_settle(s);
+
+    return r < 0 ? r : store_write(s, true, change, arg);
+}
+
 int store_more(struct store *s)
 {
-    return failed(s, "cannot be made larger", room_more(&s->room));
+    int r = failed(s, "cannot be made larger", room_more(&s->room));
+
+    if (r == 0 && s->journal_most == 0)
+        store_journal_allow(s);
+    return r;
 }
 
 int store_put_queue(struct store *s, const struct store_queue *q)
@@ -311,12 +347,11 @@ int store_put_queue(struct store *s, const struct store_queue *q)
     bool sysv = q->kind == MQXI_KIND_SYSV;
     size_t len = sysv ? sizeof(q->sysv) : strnlen(q->name, NAME_MAX);
     MDB_val key = {16, (void *)q->uuid}, value = {sizeof(head) + len, NULL};
-    int r = store_spend(s, value.mv_size);
+    int r = s->logging ? -EOVERFLOW : store_spend(s, value.mv_size);
 
     if (r < 0)
         return r;
     r = mdb_put(s->txn, s->queues, &key, &value, MDB_RESERVE);
-
     if (r == 0) {
         memcpy(value.mv_data, &head, sizeof(head));
         memcpy((uint8_t *)value.mv_data + sizeof(head), sysv ? (const void *)&q->sysv : q->name,
@@ -325,32 +360,48 @@ int store_put_queue(struct store *s, const struct store_queue *q)
     return failed(s, "a queue cannot be written", r);
 }
 
+int store_reserve(struct store *s, const struct message_key *k, size_t size, void **out)
+{
+    MDB_val key = {sizeof(*k), (void *)(uintptr_t)k}, value = {size, NULL};
+    int r;
+
+    if (s->logging) {
+        *out = journal_put(&s->journal, k, size);
+        return *out ? 0 : -EOVERFLOW;
+    }
+    r = store_spend(s, size);
+    if (r == 0)
+        r = failed(s, "a message cannot be written",
+                   mdb_put(s->txn, s->messages, &key, &value, MDB_RESERVE));
+    *out = value.mv_data;
+    return r;
+}
+
 int store_put_message(struct store *s, const uint8_t *uuid, uint32_t slot,
                       const struct mqxi_snapshot *m, const void *data)
 {
     struct message_record head = {
         .key = m->key, .sent_ns = m->sent_ns, .type = m->type, .pid = m->pid, .uid = m->uid};
-    struct message_key k = record_message_key(uuid, slot);
-    MDB_val key = {sizeof(k), &k}, value = {sizeof(head) + m->len, NULL};
-    int r = store_spend(s, value.mv_size);
-
-    if (r < 0)
-        return r;
-    r = mdb_put(s->txn, s->messages, &key, &value, MDB_RESERVE);
+    struct message_key key = record_message_key(uuid, slot);
+    void *record;
+    int r = store_reserve(s, &key, sizeof(head) + m->len, &record);
 
     if (r == 0) {
-        memcpy(value.mv_data, &head, sizeof(head));
-        memcpy((uint8_t *)value.mv_data + sizeof(head), data, m->len);
+        memcpy(record, &head, sizeof(head));
+        memcpy((uint8_t *)record + sizeof(head), data, m->len);
     }
-    return failed(s, "a message cannot be written", r);
+    return r;
 }
 
 int store_delete_message(struct store *s, const uint8_t *uuid, uint32_t slot)
 {
     struct message_key k = record_message_key(uuid, slot);
     MDB_val key = {sizeof(k), &k};
-    int r = store_spend(s, 0);
+    int r;
 
+    if (s->logging)
+        return journal_remove(&s->journal, &k) ? 0 : -EOVERFLOW;
+    r = store_spend(s, 0);
     if (r < 0)
         return r;
     r = mdb_del(s->txn, s->messages, &key, NULL);
@@ -397,134 +448,4 @@ static int touch(struct store *s, void *arg)
 int store_turn(struct store *s)
 {
     return store_remove(s, touch, NULL);
-}
-
-/* --- reading ---------------------------------------------------------------------------------- */
-
-static int damaged(const struct store *s, const char *what)
-{
-    say("store %s: damaged: %s", s->dir, what);
-    return -EBADMSG;
-}
-
-static int read_queue(const struct store *s, const MDB_val *key, const MDB_val *value,
-                      struct store_queue *q)
-{
-    const char *why = record_queue(key, value, q);
-
-    return why ? damaged(s, why) : 0;
-}
-
-/* A cursor and a reading transaction for it. */
-struct look {
-    MDB_txn *txn;
-    MDB_cursor *cursor;
-};
-
-static int look(struct store *s, MDB_dbi db, struct look *out)
-{
-    int r = begin(s, MDB_RDONLY, &out->txn);
-
-    if (r < 0)
-        return r;
-    r = failed(s, "cannot be read", mdb_cursor_open(out->txn, db, &out->cursor));
-    if (r < 0)
-        mdb_txn_abort(out->txn);
-    return r;
-}
-
-static void look_end(struct look *l)
-{
-    mdb_cursor_close(l->cursor);
-    mdb_txn_abort(l->txn);
-}
-
-int store_each_queue(struct store *s, int (*each)(const struct store_queue *queue, void *arg),
-                     void *arg)
-{
-    struct store_queue q;
-    MDB_val key, value;
-    struct look l;
-    int r = look(s, s->queues, &l), found;
-
-    if (r < 0)
-        return r;
-    while (r == 0 && (found = mdb_cursor_get(l.cursor, &key, &value, MDB_NEXT)) != MDB_NOTFOUND) {
-        r = failed(s, "cannot be read", found);
-        if (r == 0)
-            r = read_queue(s, &key, &value, &q);
-        if (r == 0)
-            r = each(&q, arg);
-    }
-    look_end(&l);
-    return r;
-}
-
-int store_plain_room(struct store *s, size_t size)
-{
-    uint8_t *plain = size > s->plain_size ? realloc(s->plain, size) : s->plain;
-
-    if (!plain)
-        return size ? -ENOMEM : 0;
-    s->plain = plain;
-    s->plain_size = size > s->plain_size ? size : s->plain_size;
-    return 0;
-}
-
-int store_read_message(struct store *s, const MDB_val *key, const MDB_val *value, uint32_t *slot,
-                       struct mqxi_snapshot *m, const void **data)
-{
-    const char *why = record_message(key, value, slot, m, data);
-
-    if (!why && seal_is(value)) {
-        if (store_plain_room(s, value->mv_size) < 0)
-            return -ENOMEM;
-        why = seal_open(s->keys, key, value, m, s->plain, data);
-    }
-    return why ? damaged(s, why) : 0;
-}
-
-int store_each_message(struct store *s, const uint8_t *uuid,
-                       int (*each)(uint32_t slot, const struct mqxi_snapshot *message,
-                                   const void *data, void *arg),
-                       void *arg)
-{
-    struct message_key first = record_message_key(uuid, 0);
-    MDB_val key = {sizeof(first), &first}, value;
-    struct mqxi_snapshot m;
-    const void *data;
-    uint32_t slot;
-    struct look l;
-    int r = look(s, s->messages, &l), found;
-
-    if (r < 0)
-        return r;
-    found = mdb_cursor_get(l.cursor, &key, &value, MDB_SET_RANGE);
-    while (r == 0 && found == 0 && store_belongs(&key, uuid)) {
-        r = store_read_message(s, &key, &value, &slot, &m, &data);
-        if (r == 0)
-            r = each(slot, &m, data, arg);
-        found = mdb_cursor_get(l.cursor, &key, &value, MDB_NEXT);
-    }
-    look_end(&l);
-    if (r == 0 && found != 0 && found != MDB_NOTFOUND)
-        r = failed(s, "cannot be read", found);
-    return r;
-}
-
-int store_get_queue(struct store *s, const uint8_t *uuid, struct store_queue *out)
-{
-    MDB_val key = {16, (void *)uuid}, value;
-    MDB_txn *txn = s->txn;
-    int r = txn ? 0 : begin(s, MDB_RDONLY, &txn);
-
-    if (r < 0)
-        return r;
-    r = mdb_get(txn, s->queues, &key, &value);
-    r = r == MDB_NOTFOUND ? -ENOENT : failed(s, "cannot be read", r);
-    if (r == 0)
-        r = read_queue(s, &key, &value, out);
-    if (txn != s->txn)
-        mdb_txn_abort(txn);
-    return r;
 }

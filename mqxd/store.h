@@ -15,8 +15,10 @@
 
 #include "snapshot.h"
 
-#define STORE_FORMAT       2u /* the last that we know: 2 has encrypted messages, */
-#define STORE_FORMAT_PLAIN 1u /* 1, which is what a store begins with, has none */
+/* Formats: with a journal; with encrypted messages; with neither, which is what a store begins with */
+#define STORE_FORMAT        3u
+#define STORE_FORMAT_SEALED 2u
+#define STORE_FORMAT_PLAIN  1u
 
 /* Bytes of its lock file: locked by the mqxd that uses it; shared by those who look at it. */
 #define STORE_LOCK_FILE "mqxd.lock"
@@ -46,6 +48,8 @@ struct store_queue {
 /* Open it, made when missing.  -EBUSY: another mqxd uses it; -EBADMSG: of another format, damaged,
  * or no store at all. */
 int store_open(const char *dir, struct store **out);
+/* Before it is closed, if nothing failed: its database has all, and needs no journal. */
+int store_finish(struct store *s);
 void store_close(struct store *s);
 
 /*
@@ -55,6 +59,8 @@ void store_close(struct store *s);
  * store_transact returns 0, and nothing of it when not.
  */
 int store_transact(struct store *s, int (*change)(struct store *s, void *arg), void *arg);
+/* The same for changes of messages; those of a queue too, but they take longer. */
+int store_commit(struct store *s, int (*change)(struct store *s, void *arg), void *arg);
 /* The same for changes that only remove: they may use what is kept back for them on a full disk,
  * as long as there are not more than some dozens at a time. */
 int store_remove(struct store *s, int (*change)(struct store *s, void *arg), void *arg);

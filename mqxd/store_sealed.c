@@ -28,12 +28,14 @@ static int put(struct store *s, MDB_dbi db, MDB_val key, MDB_val value)
 
 static int note_key(struct store *s, void *arg)
 {
-    struct meta_record mine = {.magic = STORE_MAGIC, .version = STORE_FORMAT};
+    struct meta_record mine = {.magic = STORE_MAGIC, .version = s->version};
     const struct key *key = arg;
     struct key_name name = seal_check_name(key->id);
     struct seal_check check;
     int r;
 
+    if (mine.version < STORE_FORMAT_SEALED)
+        mine.version = STORE_FORMAT_SEALED;
     seal_make_check(key, &check);
     r = put(s, s->meta, (MDB_val){6, (void *)(uintptr_t) "format"}, (MDB_val){sizeof(mine), &mine});
     return r < 0
@@ -76,8 +78,8 @@ int store_keys(struct store *s, const struct keys *keys, bool use)
         say("store %s: the disk is full", s->dir);
     if (r < 0)
         return r;
-    if (first)
-        s->version = STORE_FORMAT;
+    if (first && s->version < STORE_FORMAT_SEALED)
+        s->version = STORE_FORMAT_SEALED;
     s->keys = keys;
     return 0;
 }
@@ -89,18 +91,12 @@ int store_put_sealed(struct store *s, const uint8_t *uuid, uint32_t slot,
 {
     const struct key *first = keys_first(s->keys);
     struct message_key k = record_message_key(uuid, slot);
-    MDB_val key = {sizeof(k), &k}, value = {seal_size(m->len), NULL};
-    int r;
+    void *record;
+    int r = first ? store_reserve(s, &k, seal_size(m->len), &record) : -ENOKEY;
 
-    if (!first)
-        return -ENOKEY;
-    r = store_spend(s, value.mv_size);
-    if (r < 0)
-        return r;
-    r = mdb_put(s->txn, s->messages, &key, &value, MDB_RESERVE);
     if (r == 0)
-        seal_message(first, &k, m, data, value.mv_data);
-    return store_failed(s, "a message cannot be written", r);
+        seal_message(first, &k, m, data, record);
+    return r;
 }
 
 struct rewriting {

@@ -29,6 +29,7 @@ look() {
     need_header stdio.h libc6-dev
     need_header fuse_lowlevel.h libfuse3-dev fuse3
     need_header lmdb.h liblmdb-dev
+    need_header xxhash.h libxxhash-dev
     need_header sodium.h libsodium-dev libsodium
     need_header ini.h libinih-dev
     need_header cmocka.h libcmocka-dev

@@ -36,10 +36,6 @@ reload() { # the line that it ends with
     await "mqxd to read its configuration" logs "the configuration $1"
 }
 
-in_file() { # text
-    grep -qaF -- "$1" "$MQX_STORE/data.mdb"
-}
-
 # mqxd does not start, says why, and leaves the store as it is.
 refuses() { # text
     cp "$MQX_STORE/data.mdb" before
@@ -66,9 +62,9 @@ not_readable() {
     status 0 mqx send plain "said openly"
     id=$(mqx run ipcmk -Q | grep -o '[0-9]*$') || no "no System V queue"
     status 0 mqx send --type=42 ".sysv/$id" "a word of a type"
-    in_file "said openly" || no "what is not encrypted is not found, so nothing would be"
-    in_file "a word of" && no "an encrypted message can be read"
-    in_file "00000000000000000000" && no "a large one can be read"
+    in_store "said openly" || no "what is not encrypted is not found, so nothing would be"
+    in_store "a word of" && no "an encrypted message can be read"
+    in_store "00000000000000000000" && no "a large one can be read"
     status 0 mqx store dump
     prints '"text": "a word of 3"'
     prints '"type": 42, '
@@ -81,7 +77,7 @@ not_readable() {
     cmp -s out long || no "the large one came back otherwise"
     status 0 mqx recv --type=42 ".sysv/$id"
     is "that of a type" "a word of a type" "$(cat out)"
-    in_file "a word of" && no "it can be read after a restart"
+    in_store "a word of" && no "it can be read after a restart"
     true
 }
 
@@ -123,7 +119,7 @@ other_keys() {
     status 1 mqx store dump
     says "no key is given"
     status 0 mqx store backup copy # needs none
-    in_file "a word" && no "it can be read"
+    in_store "a word" && no "it can be read"
     conf '[q]' 'durable = sync' 'encrypt = yes'
     start_mqxd --store "$PWD/copy"
     status 0 mqx recv q
@@ -200,7 +196,7 @@ switched() {
     start_mqxd
     status 0 mqx create --maxmsg=100 q
     status 0 mqx send q "said openly"
-    in_file "said openly" || no "nothing is there to be found"
+    in_store "said openly" || no "nothing is there to be found"
     conf '[q]' 'durable = sync' 'encrypt = yes'
     reload "was read again"
     logs "queue /q: encrypted what was stored of it in the clear, messages: 1" || no "$(cat mqxd.log)"
@@ -209,14 +205,14 @@ switched() {
     prints "decrypted by their keys: 2"
     stop_mqxd
     status 0 mqx store compact
-    in_file "said openly" && no "it is in the file after all was written anew"
-    in_file "in secret" && no "a new one can be read"
+    in_store "said openly" && no "it is in the file after all was written anew"
+    in_store "in secret" && no "a new one can be read"
     lose_memory
     start_mqxd
     conf '[q]' 'durable = sync'
     reload "was read again"
     status 0 mqx send q "openly again"
-    in_file "openly again" || no "it is still encrypted"
+    in_store "openly again" || no "it is still encrypted"
     status 0 mqx store check
     prints "decrypted by their keys: 2"
     kill_mqxd
@@ -238,7 +234,7 @@ from_systemd() {
     start_mqxd
     status 0 mqx create q
     status 0 mqx send q "a message"
-    in_file "a message" && no "it can be read"
+    in_store "a message" && no "it can be read"
     unset CREDENTIALS_DIRECTORY
     status 1 mqx store dump
     status 0 mqx store --key-file "$PWD/credentials/mqx-key" dump

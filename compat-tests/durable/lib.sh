@@ -111,7 +111,11 @@ is_asleep() { # pid
 # Has mqxd committed a message with this text?  It is in the file, and mqxd, which does nothing
 # else while it commits, sleeps again.
 is_stored() { # text
-    grep -qaF "$1" "$MQX_STORE/data.mdb" && is_asleep "$mqxd"
+    in_store "$1" && is_asleep "$mqxd"
+}
+
+in_store() { # text: on disk, whether it counts any longer or not
+    cat "$MQX_STORE"/{data.mdb,journal} 2>/dev/null | grep -qaF -- "$1"
 }
 
 try() { # name function
