@@ -215,7 +215,7 @@ AMQP := $(if $(wildcard /usr/include/amqp.h),-lrabbitmq)
 $(B)/obj/bench/durable_mqx.o: CFLAGS += -Iinclude
 $(B)/obj/bench/durable_rabbitmq.o: CFLAGS += $(if $(AMQP),-DHAVE_AMQP)
 $(B)/bench/bench_durable: $(B)/obj/bench/bench_durable.o $(B)/obj/bench/table.o \
-    $(patsubst %,$(B)/obj/bench/durable_%.o,server team peers rabbitmq mqx) $(B)/lib/libmqx.a
+    $(patsubst %,$(B)/obj/bench/durable_%.o,server team peers group rabbitmq mqx) $(B)/lib/libmqx.a
 	$(call link,$(AMQP) $(INIH))
 $(B)/bench/%: $(B)/obj/bench/%.o
 	$(call link,-lm)

@@ -23,8 +23,9 @@ struct peer {
                  unsigned group); /* on disk when it returns */
     void (*empty)(size_t size);   /* after a turn; or NULL */
 };
-enum { RAW, PLACE, MQX, REDIS, BEANSTALKD, RABBITMQ, PEERS };
-extern const struct peer peer_raw, peer_place, peer_mqx, peer_redis, peer_beanstalkd, peer_rabbitmq;
+enum { RAW, PLACE, GROUP, MQX, REDIS, BEANSTALKD, RABBITMQ, PEERS };
+extern const struct peer peer_raw, peer_place, peer_group, peer_mqx, peer_redis, peer_beanstalkd,
+    peer_rabbitmq;
 
 /* --- durable_server.c: programs that serve, and the directory of all files --- */
 
@@ -41,6 +42,13 @@ void durable_end(pid_t server, int signal);
 /* Until it is so, but not for ever, nor if the server ends. */
 void durable_await(pid_t server, const char *what, bool (*is_so)(void));
 int durable_connect(const char *path); /* a Unix socket; -1 */
+
+/* --- durable_peers.c: files --- */
+
+struct file;
+/* In that directory; as LMDB's, which uses its room again: no new blocks, only data. */
+struct file *file_in_place(const char *name);
+void file_write(struct file *f, const char *messages, size_t size, unsigned count); /* and sync */
 
 /* --- durable_team.c: processes that send --- */
 

@@ -52,13 +52,11 @@ static void *raw_open(size_t size)
     return open_file("raw", 0);
 }
 
-/* As LMDB's, which uses its room again: no new blocks, only data. */
-static void *place_open(size_t size)
+struct file *file_in_place(const char *name)
 {
     static char zeros[1 << 16];
-    struct file *f = open_file("place", PLACE_SIZE);
+    struct file *f = open_file(name, PLACE_SIZE);
 
-    (void)size;
     for (off_t at = 0; at < PLACE_SIZE; at += (off_t)sizeof zeros)
         if (pwrite(f->fd, zeros, sizeof zeros, at) != sizeof zeros)
             durable_fail("cannot write a file:", strerror(errno));
@@ -67,16 +65,26 @@ static void *place_open(size_t size)
     return f;
 }
 
-static void file_send(void *arg, const char *message, size_t size, unsigned group)
+static void *place_open(size_t size)
 {
-    struct file *f = arg;
-    ssize_t len = (ssize_t)(size * group);
+    (void)size;
+    return file_in_place("place");
+}
+
+void file_write(struct file *f, const char *messages, size_t size, unsigned count)
+{
+    ssize_t len = (ssize_t)(size * count);
 
     if (f->size && f->at + len > f->size)
         f->at = 0;
-    if (pwrite(f->fd, message, (size_t)len, f->at) != len || fdatasync(f->fd) != 0)
+    if (pwrite(f->fd, messages, (size_t)len, f->at) != len || fdatasync(f->fd) != 0)
         durable_fail("cannot write a file:", strerror(errno));
     f->at += len;
+}
+
+static void file_send(void *file, const char *message, size_t size, unsigned group)
+{
+    file_write(file, message, size, group);
 }
 
 const struct peer peer_raw = {.name = "append",
