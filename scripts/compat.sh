@@ -56,7 +56,7 @@ groups() {
     {
         sed -n 's/^ *X(\([a-z_]*\)).*/posix \1/p' compat-tests/posix/compat.h
         sed -n 's/^ *X(\([a-z_]*\)).*/sysv \1/p' compat-tests/sysv/sysv.h
-    } | if [ ${#mounted[@]} -gt 0 ]; then cat; else grep -vE 'posix users|users_shared$'; fi
+    } | if [ ${#mounted[@]} -gt 0 ]; then cat; else grep -vE 'posix users|sysv users_'; fi
 }
 
 # Every row is shown as it is ready.

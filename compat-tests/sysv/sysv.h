@@ -38,7 +38,9 @@
     X(threads)                                                                                     \
     X(fork)                                                                                        \
     X(users)                                                                                       \
-    X(users_shared)
+    X(users_shared)                                                                                \
+    X(users_messages)                                                                              \
+    X(users_waiting)
 #define GROUP(name) int group_##name(void);
 GROUPS(GROUP)
 #undef GROUP
