@@ -47,21 +47,11 @@ const char *arg_queue(const char *command, const char *text);
  * the other kind: says so, EXIT_USAGE. */
 bool arg_is_sysv(const char *command, const char *name, bool type, bool priority);
 
-/* stat_mqxd.c: what it has done. */
-int stat_mqxd(bool json);
-
 /* .sysv/ID.TYPE, as mqxfs has it, is that queue with --type=TYPE.  said: --type, or 0. */
 long arg_type_of(const char *command, const char *name, long said, long least);
 
-/* send_sysv.c: one message to a System V queue.  message NULL: standard input. */
-struct sysv_order {
-    long type;
-    bool nonblock;
-    const char *timeout; /* NULL: none */
-};
-int send_sysv(const char *name, const struct sysv_order *order, const char *message);
-/* send.c: standard input, but no more than one byte beyond what the queue takes.  NULL: errno. */
-char *slurp(size_t most, size_t *len);
+/* stat_mqxd.c: what it has done. */
+int stat_mqxd(bool json);
 
 /* fail.c: say what failed, on what, and what to do; returns the exit status for it. */
 int fail(const char *command, const char *queue, int error);

@@ -3,11 +3,10 @@
 #include <getopt.h>
 #include <mqueue.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
 #include "mqx.h"
+#include "send.h"
 
 static const char help[] =
     "usage: mqx send [OPTION...] QUEUE [MESSAGE]\n"
@@ -65,48 +64,15 @@ static int parse(int argc, char **argv, struct order *order)
     return optind;
 }
 
-char *slurp(size_t most, size_t *len)
-{
-    char *data = malloc(most + 1);
-    ssize_t n = 1;
-
-    *len = 0;
-    while (data && n != 0 && *len <= most) {
-        n = read(STDIN_FILENO, data + *len, most + 1 - *len);
-        if (n < 0 && errno != EINTR) {
-            free(data);
-            return NULL;
-        }
-        *len += n > 0 ? (size_t)n : 0;
-    }
-    return data;
-}
-
-static int send_failed(const char *name, size_t msgsize, int error)
-{
-    switch (error) {
-    case EAGAIN:
-    case ETIMEDOUT:
-        fail_because("send", name, error == EAGAIN ? "it is full" : "it stayed full; gave up");
-        return EXIT_NOT_NOW;
-    case EMSGSIZE:
-        return fail_because("send", name, "the message is larger than the %zu bytes it takes",
-                            msgsize);
-    default:
-        return fail("send", name, error);
-    }
-}
-
 int cmd_send(int argc, char **argv)
 {
     struct order order = {0};
     int first = parse(argc, argv, &order);
     const char *name = arg_queue("send", argv[first]);
-    const char *message = argv[first + 1];
     struct timespec deadline = {0};
     struct mq_attr attr;
-    char *input = NULL;
-    size_t len = 0;
+    char *message;
+    size_t len;
     mqd_t mq;
     int r;
 
@@ -114,20 +80,17 @@ int cmd_send(int argc, char **argv)
     if (arg_is_sysv("send", name, order.type, order.prioritized))
         return send_sysv(
             name, &(struct sysv_order){order.type ? order.type : 1, order.nonblock, order.timeout},
-            message);
+            argv[first + 1]);
     if (order.timeout)
         deadline = arg_deadline("send", order.timeout);
     mq = mqx_open(name, O_WRONLY | (order.nonblock ? O_NONBLOCK : 0));
     if (mq == (mqd_t)-1 || mqx_getattr(mq, &attr) < 0)
         return fail("send", name, errno);
-    if (message)
-        len = strlen(message);
-    else
-        message = input = slurp((size_t)attr.mq_msgsize, &len);
+    message = send_message(argv[first + 1], (size_t)attr.mq_msgsize, &len);
     if (!message)
-        return fail_because("send", "standard input", "%s", strerror(errno));
+        return EXIT_FAILED;
     r = mqx_timedsend(mq, message, len, order.priority, order.timeout ? &deadline : NULL);
     r = r < 0 ? send_failed(name, (size_t)attr.mq_msgsize, errno) : EXIT_DONE;
-    free(input);
+    free(message);
     return r;
 }

@@ -14,6 +14,7 @@
 #include "cli.h"
 #include "mqx.h"
 #include "segment.h"
+#include "send.h"
 
 static void wake_up(int number)
 {
@@ -53,17 +54,6 @@ static int transfer(int id, const void *message, size_t len, const struct sysv_o
     return r == EINTR ? ETIMEDOUT : r;
 }
 
-static int send_failed(const char *name, size_t len, size_t msgsize, int error)
-{
-    if (error == EINVAL && len > msgsize)
-        return fail_because("send", name, "the message is larger than the %zu bytes it takes",
-                            msgsize);
-    if (error != EAGAIN && error != ETIMEDOUT)
-        return fail("send", name, error);
-    fail_because("send", name, error == EAGAIN ? "it is full" : "it stayed full; gave up");
-    return EXIT_NOT_NOW;
-}
-
 /* Its id, and the largest message that it takes. */
 static int find(const char *name, int *id, size_t *msgsize)
 {
@@ -80,27 +70,25 @@ static int find(const char *name, int *id, size_t *msgsize)
 
 int send_sysv(const char *name, const struct sysv_order *order, const char *text)
 {
-    char *input = NULL, *message;
+    char *input, *message;
     size_t len, msgsize;
     int id, r = find(name, &id, &msgsize);
 
     if (r < 0)
         return fail("send", name, -r);
-    if (text) {
-        len = strlen(text);
-    } else {
-        text = input = slurp(msgsize, &len);
-        if (!text)
-            return fail_because("send", "standard input", "%s", strerror(errno));
-    }
+    input = send_message(text, msgsize, &len);
+    if (!input)
+        return EXIT_FAILED;
     message = malloc(sizeof(long) + len);
     r = message ? 0 : ENOMEM;
     if (message) {
         memcpy(message, &order->type, sizeof(long));
-        memcpy(message + sizeof(long), text, len);
+        memcpy(message + sizeof(long), input, len);
         r = transfer(id, message, len, order);
     }
     free(message);
     free(input);
-    return r == 0 ? EXIT_DONE : send_failed(name, len, msgsize, r);
+    if (r == EINVAL && len > msgsize)
+        r = EMSGSIZE;
+    return r == 0 ? EXIT_DONE : send_failed(name, msgsize, r);
 }
