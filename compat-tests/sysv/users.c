@@ -1,116 +1,61 @@
-/* Several users: what each may do with another's queue. */
-#include "sysv.h"
+/*
+ * Several users: what each may do with another's queue.  Root has used it before, in the same
+ * process: it is mapped there, and permissions are for the library to check.
+ */
+#include "users.h"
 
-#include <grp.h>
 #include <linux/capability.h>
 
-/* USER has created it, with this mode; its group is USER's, too. */
-static int user_creates(void *arg)
+static int used_by_root(int mode)
 {
-    become(USER);
-    shared->number[0] = msgget(key(0), IPC_CREAT | IPC_EXCL | *(int *)arg);
-    must(shared->number[0] >= 0);
-    return 0;
-}
-
-static int of_mode(int mode)
-{
-    need_root();
-    assert_int_equal(in_child(user_creates, &mode), 0);
+    of_mode(mode);
     return get(key(0), 0);
 }
 
-enum who { OWNER, MEMBER, STRANGER };
-
-struct attempt {
-    int q;
-    enum who who;
-    bool reads, writes; /* what it may */
-};
-
-/* Errno of each call, if it fails. */
-static void must_be(int result, bool allowed)
+/* With two messages in it, for who may read only. */
+static void check(int mode, const struct user *user, long bits)
 {
-    must(allowed ? result != -1 : result == -1);
-}
+    int q = used_by_root(mode);
 
-static int attempts(void *arg)
-{
-    const struct attempt *a = arg;
-    struct msqid_ds ds;
-    struct message m;
-
-    must(setgroups(0, NULL) == 0 && setgid(a->who == STRANGER ? OTHER : USER) == 0 &&
-         setuid(a->who == OWNER ? USER : OTHER) == 0);
-    must_be(msgget(key(0), 0400), a->reads);
-    must_be(msgget(key(0), 0200), a->writes);
-    must_be(msgget(key(0), 0600), a->reads && a->writes);
-    must(a->writes || (msgget(key(0), 0200) == -1 && errno == EACCES));
-    must(a->reads || (msgget(key(0), 0400) == -1 && errno == EACCES));
-    must(a->writes ? send_text(a->q, 1, "text", IPC_NOWAIT) == 0
-                   : send_text(a->q, 1, "text", IPC_NOWAIT) == -1 && errno == EACCES);
-    must(a->reads ? msgrcv(a->q, &m, 32, 0, IPC_NOWAIT) == 4
-                  : msgrcv(a->q, &m, 32, 0, IPC_NOWAIT) == -1 && errno == EACCES);
-    must(a->reads ? msgctl(a->q, IPC_STAT, &ds) == 0
-                  : msgctl(a->q, IPC_STAT, &ds) == -1 && errno == EACCES);
-    return 0;
-}
-
-/* With a message in it, for who may read only. */
-static void check(int mode, enum who who, bool reads, bool writes)
-{
-    struct attempt a = {of_mode(mode), who, reads, writes};
-
-    put(a.q, 1, "text");
-    assert_int_equal(in_child(attempts, &a), 0);
-    ok(msgctl(a.q, IPC_RMID, NULL));
+    put(q, 1, "text");
+    put(q, 1, "text");
+    as(user, tries, q, bits);
+    ok(msgctl(q, IPC_RMID, NULL));
 }
 
 static void owners(void **state)
 {
     (void)state;
-    check(0600, OWNER, true, true);
-    check(0400, OWNER, true, false);
-    check(0200, OWNER, false, true);
-    check(0, OWNER, false, false);
+    check(0600, &owner, 06);
+    check(0400, &owner, 04);
+    check(0200, &owner, 02);
+    check(0, &owner, 0);
 }
 
 static void owners_alone(void **state)
 {
     (void)state;
-    check(0066, OWNER, false, false);
-    check(0466, OWNER, true, false);
+    check(0066, &owner, 0);
+    check(0466, &owner, 04);
 }
 
 static void strangers_not(void **state)
 {
     (void)state;
-    check(0600, STRANGER, false, false);
-    check(0660, STRANGER, false, false);
+    check(0600, &stranger, 0);
+    check(0660, &stranger, 0);
 }
 
-/* --- the calls that need the owner
- * ----------------------------------------------------------------------- */
-
-static int stranger_controls(void *arg)
-{
-    struct msqid_ds ds = {.msg_qbytes = 10, .msg_perm = {.uid = OTHER, .gid = OTHER, .mode = 0666}};
-    int q = *(int *)arg;
-
-    become(OTHER);
-    must_fail(msgctl(q, IPC_SET, &ds), EPERM);
-    must_fail(msgctl(q, IPC_RMID, NULL), EPERM);
-    must(msgget(key(0), 0) == q);
-    return 0;
-}
+/* --- the calls that need the owner --------------------------------------------------------------
+ */
 
 static void not_the_owner(void **state)
 {
     int q;
 
     (void)state;
-    q = of_mode(0600);
-    assert_int_equal(in_child(stranger_controls, &q), 0);
+    q = used_by_root(0600);
+    as(&stranger, may_not_control, q, 0);
     assert_int_equal(status(q).msg_perm.uid, USER);
 }
 
@@ -119,16 +64,16 @@ static void not_by_mode(void **state)
     int q;
 
     (void)state;
-    q = of_mode(0666);
-    assert_int_equal(in_child(stranger_controls, &q), 0);
+    q = used_by_root(0666);
+    as(&stranger, may_not_control, q, 0);
 }
 
 /* Without asking for permissions, anybody gets the identifier of a key. */
-static int stranger_gets(void *arg)
+static int gets(int q, long unused)
 {
-    become(OTHER);
-    must(msgget(key(0), 0) == *(int *)arg);
-    must(msgget(key(0), IPC_CREAT) == *(int *)arg);
+    (void)unused;
+    must(msgget(key(0), 0) == q);
+    must(msgget(key(0), IPC_CREAT) == q);
     must_fail(msgget(key(0), IPC_CREAT | IPC_EXCL), EEXIST);
     must_fail(msgget(key(0), IPC_CREAT | 0600), EACCES);
     must_fail(msgget(key(0), IPC_CREAT | IPC_EXCL | 0600), EEXIST);
@@ -140,26 +85,16 @@ static void asks_for_nothing(void **state)
     int q;
 
     (void)state;
-    q = of_mode(0600);
-    assert_int_equal(in_child(stranger_gets, &q), 0);
+    q = used_by_root(0600);
+    as(&stranger, gets, q, 0);
 }
 
-/* --- a queue that is given away
- * ----------------------------------------------------------------------------- */
-
-static int creator(void *arg)
-{
-    int q = *(int *)arg;
-
-    become(USER);
-    must(send_text(q, 1, "text", IPC_NOWAIT) == 0); /* the owner's permissions are the creator's */
-    must(msgctl(q, IPC_RMID, NULL) == 0);
-    return 0;
-}
+/* --- a queue that is given away -----------------------------------------------------------------
+ */
 
 static int given_away(void)
 {
-    int q = of_mode(0600);
+    int q = used_by_root(0600);
     struct msqid_ds ds = status(q);
 
     ds.msg_perm.uid = OTHER;
@@ -173,7 +108,8 @@ static void creator_uses_and_removes(void **state)
 
     (void)state;
     q = given_away();
-    assert_int_equal(in_child(creator, &q), 0);
+    as(&owner, sends, q, 1); /* the owner's permissions are the creator's */
+    as(&owner, removes, q, 0);
     fails(msgget(key(0), 0), ENOENT);
 }
 
@@ -182,7 +118,7 @@ static void root_removes(void **state)
     int q;
 
     (void)state;
-    q = of_mode(0600);
+    q = used_by_root(0600);
     put(q, 1, "text");
     set_mode(q, 0400);
     ok(msgctl(q, IPC_RMID, NULL));
@@ -210,11 +146,9 @@ static int holder_uses(void *arg)
     must(become_capable(h->user, BIT(h->capability)));
     q = msgget(key(0), IPC_CREAT | IPC_EXCL);
     must(q >= 0);
-    must_be(msgget(key(0), 0600), allowed);
-    must(allowed ? send_text(q, 1, "text", IPC_NOWAIT) == 0
-                 : send_text(q, 1, "text", IPC_NOWAIT) == -1 && errno == EACCES);
-    must(allowed ? msgrcv(q, &m, 32, 0, IPC_NOWAIT) == 4
-                 : msgrcv(q, &m, 32, 0, IPC_NOWAIT) == -1 && errno == EACCES);
+    as_permitted(msgget(key(0), 0600), allowed, q);
+    as_permitted(send_text(q, 1, "text", IPC_NOWAIT), allowed, 0);
+    as_permitted(msgrcv(q, &m, 32, 0, IPC_NOWAIT), allowed, 4);
     return msgctl(q, IPC_RMID, NULL) == 0 ? 0 : errno;
 }
 
@@ -267,7 +201,7 @@ static void sys_admin(void **state)
 
     (void)state;
     need_capabilities();
-    of_mode(0666);
+    used_by_root(0666);
     assert_int_equal(in_child(administers, &without), EPERM);
     assert_int_equal(in_child(administers, &with), 0);
 }

@@ -39,5 +39,9 @@ int finds_none(int q, long type);
 int sets_mode(int q, long mode);
 int removes(int q, long unused);
 int may_not_control(int q, long unused);
+/* Every call, with two messages in it; bits: of the mode, those that are the caller's. */
+int tries(int q, long bits);
+/* In a step: the call has returned that if it is permitted, else EACCES. */
+void as_permitted(long result, bool permitted, long right);
 
 #endif

@@ -100,3 +100,29 @@ int may_not_control(int q, long unused)
     must(msgget(key(0), 0) == q);
     return 0;
 }
+
+void as_permitted(long result, bool permitted, long right)
+{
+    int error = errno;
+
+    must(permitted ? result == right : result == -1 && error == EACCES);
+}
+
+int tries(int q, long bits)
+{
+    bool reads = bits & 4, writes = bits & 2;
+    struct msqid_ds ds;
+    struct message m;
+
+    must(msgget(key(0), 0) == q);
+    as_permitted(msgget(key(0), 0400), reads, q);
+    as_permitted(msgget(key(0), 0040), reads, q);
+    as_permitted(msgget(key(0), IPC_CREAT | 0200), writes, q);
+    as_permitted(msgget(key(0), 0600), reads && writes, q);
+    as_permitted(send_text(q, 1, "text", IPC_NOWAIT), writes, 0);
+    as_permitted(send_text(q, 1, "text", 0), writes, 0);
+    as_permitted(msgrcv(q, &m, 32, 0, IPC_NOWAIT), reads, 4);
+    as_permitted(msgrcv(q, &m, 32, 0, 0), reads, 4);
+    as_permitted(msgctl(q, IPC_STAT, &ds), reads, 0);
+    return 0;
+}

@@ -1,4 +1,5 @@
-/* Users who share a queue: whom its mode lets do what, who owns it, what its identifier leads to. */
+/* Users who share a queue: whom its mode lets do what, who owns it, what its identifier leads to.
+ */
 #include "users.h"
 
 #include <fcntl.h>
@@ -11,34 +12,6 @@
 
 /* --- modes -------------------------------------------------------------------------------------
  */
-
-static void as_permitted(long result, bool permitted, long right)
-{
-    int error = errno;
-
-    errno = error;
-    must(permitted ? result == right : result == -1 && error == EACCES);
-}
-
-/* bits: of the mode, those that are the caller's. */
-static int tries(int q, long bits)
-{
-    bool reads = bits & 4, writes = bits & 2;
-    struct msqid_ds ds;
-    struct message m;
-
-    must(msgget(key(0), 0) == q);
-    as_permitted(msgget(key(0), 0400), reads, q);
-    as_permitted(msgget(key(0), 0040), reads, q);
-    as_permitted(msgget(key(0), IPC_CREAT | 0200), writes, q);
-    as_permitted(msgget(key(0), 0600), reads && writes, q);
-    as_permitted(send_text(q, 1, "text", IPC_NOWAIT), writes, 0);
-    as_permitted(send_text(q, 1, "text", 0), writes, 0);
-    as_permitted(msgrcv(q, &m, 32, 0, IPC_NOWAIT), reads, 4);
-    as_permitted(msgrcv(q, &m, 32, 0, 0), reads, 4);
-    as_permitted(msgctl(q, IPC_STAT, &ds), reads, 0);
-    return 0;
-}
 
 /* With two messages in it, for who may read only. */
 static void each_mode(const struct user *user, int shift)
