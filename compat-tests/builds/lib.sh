@@ -1,12 +1,11 @@
 # shellcheck shell=bash
 # What the builds share: a compiler, and programs that use mqx's queues.
-# Read with `.`; cases are as in compat-tests/cli/lib.sh.
+# Read with `.`; cases are as in compat-tests/cases.sh.
 
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../cli/lib.sh"
 root=$(cd "$here/../.." && pwd)
 CC=${CC:-cc}
-skipped=0
 
 # build OUTPUT ARGUMENTS...: compile and link one of the small programs.
 build() {
@@ -28,6 +27,6 @@ needs() {
     if command -v "$1" >/dev/null; then
         try "$2" "$3"
     else
-        echo "skip - $2: $1 is not installed"
+        skip "$2" "$1 is not installed"
     fi
 }

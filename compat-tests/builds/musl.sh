@@ -7,7 +7,6 @@
 # Debian has glibc's only: the headers and libinih.a do as they are, and for
 # libcmocka see musl/glibc.c.
 . "$(dirname "$0")/lib.sh"
-chmod 755 "$memory" # cases act as another user, too
 MUSL=$BUILD/musl
 musl=musl-gcc
 [ "${CC%% *}" = ccache ] && musl="ccache musl-gcc"
@@ -88,7 +87,7 @@ preloaded() {
 }
 
 if ! command -v musl-gcc >/dev/null; then
-    echo "skip - musl: musl-gcc (musl-tools) is not installed"
+    skip "musl" "musl-gcc (musl-tools) is not installed"
     exit 0
 fi
 try "libmqx and the cases are built with musl-gcc" compile

@@ -2,10 +2,6 @@
 # Messages that are encrypted in the store (encrypt = yes), and their keys.
 . "$(dirname "$0")/lib.sh"
 
-says() { # text
-    grep -qF -- "$1" err || no "stderr lacks '$1': $(cat err)"
-}
-
 prints() { # text
     grep -qF -- "$1" out || no "stdout lacks '$1': $(cat out)"
 }

@@ -1,69 +1,17 @@
 # shellcheck shell=bash
-# What the durability cases share.  Read with `.`; a case is a function that
-# says why it failed by calling `no`.  It runs in a directory of its own, with
-# queues of its own in $MQX_DIR and a store of its own in $MQX_STORE; what it
-# leaves running is ended.
+# What the durability cases share.  Read with `.`; cases are as in compat-tests/cases.sh, and each has
+# a store of its own in $MQX_STORE.
 
-BUILD=${BUILD:-build}
-case $BUILD in /*) ;; *) BUILD=$PWD/$BUILD ;; esac
-unset LD_PRELOAD MQX_MOUNT
-export MQX_CONF=/dev/null
-umask 022
-scratch=$(mktemp -d) || exit 1
-memory=$(mktemp -d "${MQX_DIR:-/dev/shm}/mqx-durable.XXXXXX") || exit 1
-chmod 755 "$scratch" "$memory" # cases act as other users, too
+. "$(dirname "${BASH_SOURCE[0]}")/../cases.sh"
 # Programs where other users can run them.
 mkdir "$scratch/bin"
 cp "$BUILD"/bin/mqx "$BUILD"/bin/mqxd "$BUILD"/examples/{producer,consumer} "$scratch/bin"
 mkdir "$scratch/lib" && cp "$BUILD/lib/libmqx_preload.so" "$scratch/lib"
 PATH=$scratch/bin:$PATH
-good=0 bad=0
 
-end_all() { # directory of the case: end what it started
-    local pid
-    for pid in $(cat "$1"/*.pid 2>/dev/null); do
-        kill -KILL "$pid" 2>/dev/null && kill -CONT "$pid" 2>/dev/null
-    done
-    while read -r _ mount _; do
-        case $mount in "$1"/*) umount -l "$mount" ;; esac
-    done </proc/mounts
-}
-
-leave() {
-    local dir
-    for dir in "$scratch"/*/; do
-        end_all "${dir%/}"
-    done
-    rm -rf "$scratch" "$memory"
-}
-trap leave EXIT
-trap 'exit 130' INT TERM
-
-no() { # why: the case failed
-    echo "$*" >"$case_dir/why"
-    exit 1
-}
-
-is() { # what wanted got
-    [ "$2" = "$3" ] || no "$1: wanted '$2', got '$3'"
-}
-
-# status WANTED COMMAND...: run it, output in the files out and err.
-status() {
-    local wanted=$1 got
-    shift
-    "$@" >out 2>err
-    got=$?
-    [ $got -eq "$wanted" ] || no "'$*' ended with $got, not $wanted: $(cat err)"
-}
-
-await() { # what command...: until it succeeds, at most 60 seconds
-    local what=$1 end=$((SECONDS + 60))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || no "waited 60 seconds for $what"
-        sleep 0.01
-    done
+run_case() { # function
+    export MQX_STORE=$case_dir/store
+    "$1"
 }
 
 background() { # command...: run it; $! is its process
@@ -116,27 +64,4 @@ is_stored() { # text
 
 in_store() { # text: on disk, whether it counts any longer or not
     cat "$MQX_STORE"/{data.mdb,journal} 2>/dev/null | grep -qaF -- "$1"
-}
-
-try() { # name function
-    case_dir=$scratch/$2
-    mkdir "$case_dir" && mkdir -m 1777 "$memory/$2"
-    if (cd "$case_dir" && export MQX_DIR=$memory/$2 MQX_STORE=$case_dir/store && "$2"); then
-        echo "ok - $1"
-        good=$((good + 1))
-    else
-        echo "not ok - $1: $(cat "$case_dir/why" 2>/dev/null || echo "it stopped")"
-        sed 's/^/    | /' "$case_dir/mqxd.log" 2>/dev/null
-        bad=$((bad + 1))
-    fi
-    end_all "$case_dir"
-}
-
-skip() { # name why
-    echo "skip - $1: $2"
-}
-
-finish() {
-    echo "$good passed, $bad failed"
-    [ $bad -eq 0 ]
 }

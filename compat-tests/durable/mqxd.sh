@@ -2,10 +2,6 @@
 # mqxd as a program: who may run it where, which queues it serves, and what it says.
 . "$(dirname "$0")/lib.sh"
 
-says() { # text
-    grep -qF -- "$1" err || no "stderr lacks '$1': $(cat err)"
-}
-
 options() {
     status 0 mqxd --help
     grep -q '^usage: mqxd' out || no "no usage: $(cat out)"
@@ -216,20 +212,9 @@ try "what was unlinked does not come back" unlinked
 try "unlinked while a sender waits" unlinked_in_use
 try "policies from mqx.conf" policies
 try "another queue has the name" conflict
-if [ "$(id -u)" -eq 0 ]; then
-    try "root's mqxd serves all users" roots_serves_all
-    try "a user's own mqxd" his_own
-    try "others at root's doorbell" hostile_doorbell
-    if unshare -m true 2>/dev/null; then
-        try "a full disk is waited for" disk_full
-    else
-        skip "a full disk is waited for" "nothing can be mounted here"
-    fi
-else
-    for name in "root's mqxd serves all users" "a user's own mqxd" "others at root's doorbell" \
-        "a full disk is waited for"; do
-        skip "$name" "only root can"
-    done
-fi
+try_as_root "root's mqxd serves all users" roots_serves_all
+try_as_root "a user's own mqxd" his_own
+try_as_root "others at root's doorbell" hostile_doorbell
+try_with_mount "a full disk is waited for" disk_full
 try "names of queues do not forge lines of the log" forged_lines
 finish

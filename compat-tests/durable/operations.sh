@@ -2,10 +2,6 @@
 # mqxd as a service: what systemd is told, its log, and its counters.
 . "$(dirname "$0")/lib.sh"
 
-says() { # text
-    grep -qF -- "$1" err || no "stderr lacks '$1': $(cat err)"
-}
-
 # As systemd does: each datagram is lines in the file `told`.
 cat >"$scratch/listen.py" <<'END'
 import os, socket, sys
@@ -293,9 +289,5 @@ try "log lines for programs" log_lines
 try "log lines for the journal" to_journal
 try "counters" counters
 try "the last problem" problems
-if [ "$(id -u)" -eq 0 ]; then
-    try "counters of several users" users
-else
-    skip "counters of several users" "only root can"
-fi
+try_as_root "counters of several users" users
 finish

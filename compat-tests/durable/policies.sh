@@ -2,10 +2,6 @@
 # mqx.conf when it changes, and the queues that are there already.
 . "$(dirname "$0")/lib.sh"
 
-says() { # text
-    grep -qF -- "$1" err || no "stderr lacks '$1': $(cat err)"
-}
-
 conf() { # line...
     printf '%s\n' "$@" >mqx.conf
     export MQX_CONF=$PWD/mqx.conf

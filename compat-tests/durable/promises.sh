@@ -654,13 +654,9 @@ try "receive = commit: with mq_receive and msgrcv" received_by_others
 try "receive = commit: a receiver is killed while it waits" receiver_killed
 try "one transaction for all senders of all queues" all_in_one
 try "what passes through within the window never reaches the disk" passing_through
-if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
-    try "a full disk is as a full queue, removals go on" full_disk
-    try "... however many pages they need" full_disk_deep
-    try "... and time and again" full_disk_again
-else
-    skip "a full disk is as a full queue" "nothing can be mounted here"
-fi
+try_with_mount "a full disk is as a full queue, removals go on" full_disk
+try_with_mount "... however many pages they need" full_disk_deep
+try_with_mount "... and time and again" full_disk_again
 if strace -qq -o /dev/null -e trace=getpid -e inject=getpid:error=EIO true 2>/dev/null; then
     try "a broken disk ends mqxd, and nothing acknowledged is forgotten" broken_disk
 else

@@ -109,9 +109,5 @@ esac
 try "a healthy queue beside one that is scribbled on" words
 try "a healthy queue beside one that is cut off" sizes
 try "while the doorbell is scribbled on and cut off" doorbell
-if [ "$(id -u)" = 0 ]; then
-    try "another user's queue beside one that its user scribbles on" anothers
-else
-    skip "several users" "only root can act as others"
-fi
+try_as_root "another user's queue beside one that its user scribbles on" anothers
 finish

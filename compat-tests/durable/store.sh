@@ -2,10 +2,6 @@
 # mqx store: what mqxd keeps on disk, looked at, copied and compacted.
 . "$(dirname "$0")/lib.sh"
 
-says() { # text
-    grep -qF -- "$1" err || no "stderr lacks '$1': $(cat err)"
-}
-
 prints() { # text
     grep -qF -- "$1" out || no "stdout lacks '$1': $(cat out)"
 }
@@ -215,15 +211,6 @@ try "compact gives room back" compacted
 try "room is used again, also after a reader was killed" reused
 try "what is no store is refused" refused
 try "a damaged store" damaged
-if [ "$(id -u)" -eq 0 ]; then
-    try "a user's own store, looked at by root" users_own
-    if unshare -m true 2>/dev/null; then
-        try "backup to a full disk" disk_full
-    else
-        skip "backup to a full disk" "nothing can be mounted here"
-    fi
-else
-    skip "a user's own store, looked at by root" "only root can"
-    skip "backup to a full disk" "only root can"
-fi
+try_as_root "a user's own store, looked at by root" users_own
+try_with_mount "backup to a full disk" disk_full
 finish

@@ -267,9 +267,5 @@ if perl -MIPC::Msg -e 1 2>/dev/null; then
 else
     skip "what IPC_SET said" "perl has no IPC::Msg"
 fi
-if [ "$(id -u)" -eq 0 ]; then
-    try "another user's queue, by root's mqxd" of_other_users
-else
-    skip "another user's queue, by root's mqxd" "only root can be another user"
-fi
+try_as_root "another user's queue, by root's mqxd" of_other_users
 finish

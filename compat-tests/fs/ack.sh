@@ -192,10 +192,6 @@ try "workers in all shells" in_every_shell
 try "parts, forms, and nothing" by_its_own_rules
 try "who waits for room, or for what comes back" wakes_who_waits
 try "readers and mqxfs that die" comes_back_from_the_dead
-if [ "$(id -u)" = 0 ]; then
-    try "who may acknowledge" for_other_users
-    try "mqx each on another user's queue" each_of_another_user
-else
-    skip "other users" "only root can act as others"
-fi
+try_as_root "who may acknowledge" for_other_users
+try_as_root "mqx each on another user's queue" each_of_another_user
 finish

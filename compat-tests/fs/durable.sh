@@ -157,11 +157,7 @@ survives_the_loss_of_segments() {
 
 try "a sync queue needs mqxd" sync_needs_mqxd
 try "a sync write waits for the disk" sync_waits_for_disk
-if [ "$(id -u)" = 0 ]; then
-    try "a send to another user's sync queue waits for the disk" sync_send_by_another_user
-else
-    skip "a send to another user's sync queue" "only root can act as others"
-fi
+try_as_root "a send to another user's sync queue waits for the disk" sync_send_by_another_user
 try "a wait for the disk ends by a signal" sync_wait_is_interruptible
 try "... with EINTR where it is handled" sync_wait_interrupted_by_a_handler
 try "... after a wait for room, too" sync_wait_after_waiting_for_room

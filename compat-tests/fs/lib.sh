@@ -1,65 +1,17 @@
-# What the file cases share.  Read with `.`; a case is a function that says why
-# it failed by calling `no`.  It runs in a directory of its own, with queues of
-# its own in $MQX_DIR and an mqxfs of its own on $m, which `try` ends and
-# unmounts however the case ends.
+# shellcheck shell=bash
+# What the file cases share.  Read with `.`; cases are as in compat-tests/cases.sh, and each has an
+# mqxfs of its own on $m, which `try` ends and unmounts however the case ends.
 
-BUILD=${BUILD:-build}
-case $BUILD in /*) ;; *) BUILD=$PWD/$BUILD ;; esac
+. "$(dirname "${BASH_SOURCE[0]}")/../cases.sh"
 PATH=$BUILD/bin:$PATH
-unset LD_PRELOAD MQX_MOUNT
-export MQX_CONF=/dev/null
-umask 022
-scratch=$(mktemp -d) || exit 1
-memory=$(mktemp -d "${MQX_DIR:-/dev/shm}/mqx-fs.XXXXXX") || exit 1
-chmod 755 "$scratch" "$memory" # cases act as other users, too
-good=0 bad=0
 # By itself, where a mount is detached at the very moment in which it reads a request.
 libfuse_says='fuse: reading device: Software caused connection abort'
-
-# End the case's mqxfs and whatever else it left running, and unmount.
-clean_up() { # directory of the case
-    local pid
-    for pid in $(cat "$1"/*.pid 2>/dev/null); do
-        kill -KILL "$pid" 2>/dev/null
-    done
-    while read -r _ mount _; do
-        case $mount in "$1"/*) umount -l "$mount" ;; esac
-    done </proc/mounts
-}
-
-leave() {
-    local dir
-    for dir in "$scratch"/*/; do
-        clean_up "${dir%/}"
-    done
-    rm -rf "$scratch" "$memory"
-}
-trap leave EXIT
-trap 'exit 130' INT TERM
-
-no() { # why: the case failed
-    echo "$*" >"$case_dir/why"
-    exit 1
-}
-
-is() { # what wanted got
-    [ "$2" = "$3" ] || no "$1: wanted '$2', got '$3'"
-}
 
 fails() { # errno text, command...: it fails, and says so
     local text=$1
     shift
     LC_ALL=C "$@" >/dev/null 2>err && no "'$*' succeeded"
     grep -qF "$text" err || no "'$*' did not say '$text': $(cat err)"
-}
-
-await() { # what command...: until it succeeds, at most 60 seconds
-    local what=$1 end=$((SECONDS + 60))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || no "waited 60 seconds for $what"
-        sleep 0.01
-    done
 }
 
 # Not ignoring SIGINT, as the shell makes its background jobs.
@@ -120,40 +72,15 @@ unmount_it() {
 }
 
 run_case() { # function
+    m=$case_dir/m
     mkdir "$m" || no "mkdir failed"
     mount_it
     "$1"
     [ ! -e mqxfs.err ] || ! grep -vqxF "$libfuse_says" mqxfs.err || no "mqxfs said: $(cat mqxfs.err)"
 }
 
-try() { # name function
-    case_dir=$scratch/$2 m=$scratch/$2/m
-    mkdir "$case_dir" && mkdir -m 1777 "$memory/$2"
-    if (cd "$case_dir" && MQX_DIR=$memory/$2 && export MQX_DIR && run_case "$2"); then
-        echo "ok - $1"
-        good=$((good + 1))
-    else
-        echo "not ok - $1: $(cat "$case_dir/why" 2>/dev/null || echo "it stopped")"
-        bad=$((bad + 1))
-    fi
-    clean_up "$case_dir"
-}
-
-skip() { # name why
-    echo "skip - $1: $2"
-}
-
-finish() {
-    if grep -qF " $scratch/" /proc/mounts; then
-        echo "not ok - nothing is left mounted: $(grep -F " $scratch/" /proc/mounts)"
-        bad=$((bad + 1))
-    fi
-    echo "$good passed, $bad failed"
-    [ $bad -eq 0 ]
-}
-
 if ! (exec 3<>/dev/fuse) 2>/dev/null; then
     skip "$(basename "$0")" "/dev/fuse cannot be opened"
-    echo "0 passed, 0 failed"
-    exit 0
+    finish
+    exit
 fi

@@ -287,9 +287,5 @@ try "two who move the same ones" one_mover_gets_it
 try "what somebody holds is not there" taken_ones_are_not_there
 try "System V queues" sysv_queues
 try "a durable queue" durable_queues
-if [ "$(id -u)" = 0 ]; then
-    try "who may do what" users
-else
-    skip "who may do what" "only root can act as others"
-fi
+try_as_root "who may do what" users
 finish

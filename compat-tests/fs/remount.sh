@@ -116,11 +116,7 @@ another_users_dead_mount() {
 try "SIGTERM under those who wait" by_sigterm
 try "SIGKILL under those who wait" by_sigkill
 try "SIGKILL of one that is stopped" by_sigkill_when_stopped
-if [ "$(id -u)" = 0 ]; then
-    try "umount -f under those who wait" by_force
-    try "umount -l, then SIGTERM" lazily
-    try "a dead mount of another's" another_users_dead_mount
-else
-    skip "umount -f, -l, others' dead mounts" "only root may"
-fi
+try_as_root "umount -f under those who wait" by_force
+try_as_root "umount -l, then SIGTERM" lazily
+try_as_root "a dead mount of another's" another_users_dead_mount
 finish

@@ -134,11 +134,7 @@ anothers_registry() { another_user bytes,sizes,locks "$MQX_DIR/clients/1501"; }
 as_sick='' as_well='' excused='nothing is'
 try "a healthy queue beside one that is scribbled on" words
 try "a healthy queue beside one that is cut off" sizes
-if [ "$(id -u)" = 0 ]; then
-    try "two queues on a file system that is filled" full
-    try "another user's queue beside one that its user scribbles on" anothers_queue
-    try "another user's queue beside one whose user scribbles on his registry" anothers_registry
-else
-    skip "full file systems, several users" "only root can mount one and act as others"
-fi
+try_as_root "two queues on a file system that is filled" full
+try_as_root "another user's queue beside one that its user scribbles on" anothers_queue
+try_as_root "another user's queue beside one whose user scribbles on his registry" anothers_registry
 finish

@@ -203,9 +203,5 @@ try "what was not read to its end goes back" gives_back
 try "mqxfs killed while it holds a message" survives_mqxfs
 try "what there is not" refuses
 try "poll" is_polled
-if [ "$(id -u)" -eq 0 ]; then
-    try "other users, and who was given the queue" serves_other_users
-else
-    skip "other users, and who was given the queue" "only root can be another user"
-fi
+try_as_root "other users, and who was given the queue" serves_other_users
 finish

@@ -243,7 +243,7 @@ low"
     is "it takes nothing afterwards" x "$(cat "$m/q")"
 }
 
-status() {
+shows_status() {
     local value
     mqx create --maxmsg 7 --msgsize 99 q
     printf 12345 >"$m/q"
@@ -402,7 +402,7 @@ try "several share a stream" several_share_a_stream
 try ".peek looks, and takes nothing" peek
 try ".peek and .prio of 3000" peeks_deep
 try ".prio" prio
-try ".stat" status
+try ".stat" shows_status
 try ".lines" lines
 if command -v jq >/dev/null; then
     try ".json" json

@@ -79,11 +79,11 @@ needs pmqtest "pmqtest, of rt-tests" latency
 if [ -e /usr/share/gpr/florist.gpr ]; then
     needs gnatmake "Ada: POSIX.Message_Queues of Florist" ada
 else
-    echo "skip - Ada: libflorist-dev is not installed"
+    skip "Ada" "libflorist-dev is not installed"
 fi
 if compgen -G '/usr/share/cargo/registry/nix-*' >/dev/null && [ -x /usr/bin/cargo ]; then
     try "Rust: mqueue of the crate nix" rust
 else
-    echo "skip - Rust: librust-nix-dev and cargo are not installed"
+    skip "Rust" "librust-nix-dev and cargo are not installed"
 fi
 finish

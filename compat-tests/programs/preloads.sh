@@ -3,7 +3,6 @@
 # messages from there: mqx makes no such calls that they would see.
 . "$(dirname "$0")/../builds/lib.sh"
 programs=$root/compat-tests/programs
-chmod 755 "$scratch" "$memory"
 MQX=$BUILD/lib/libmqx_preload.so
 
 compiled() {

@@ -45,7 +45,7 @@ gone() {
 # both NAME FUNCTION COMMAND: the case on the kernel's queues, and on mqx's.
 both() {
     if ! command -v "$3" >/dev/null; then
-        echo "skip - $1: $3 is not installed"
+        skip "$1" "$3 is not installed"
         return
     fi
     for where in kernel mqx; do
@@ -288,6 +288,6 @@ both "util-linux's ipcs and ipcrm of all" remove_all ipcmk
 if /usr/bin/python3 -c 'import sysv_ipc' 2>/dev/null; then
     both "python's sysv_ipc" python_module /usr/bin/python3
 else
-    echo "skip - python's sysv_ipc: python3-sysv-ipc is not installed"
+    skip "python's sysv_ipc" "python3-sysv-ipc is not installed"
 fi
 finish
