@@ -133,18 +133,23 @@ static void both_readers(void)
     MUST(memcmp(got[0], "one", 3) == 0 && memcmp(got[1], "two", 3) == 0);
 }
 
-/* A descriptor that two processes share. */
-static void both_processes(void)
+/* A child that waits for "late". */
+static pid_t blocked_reader(int fd)
 {
-    int fd = open_queue(O_RDWR);
     char got[SIZE];
     pid_t child = fork();
 
     if (child == 0)
         _exit(read(fd, got, sizeof(got)) == 4 ? 0 : 1);
     await_blocked(child);
-    put(fd, "late");
-    await_success(child);
+    return child;
+}
+
+/* The queue is filled, and a child waits for room. */
+static pid_t blocked_writer(int fd)
+{
+    pid_t child;
+
     fill(fd);
     child = fork();
     if (child == 0) {
@@ -152,6 +157,19 @@ static void both_processes(void)
         _exit(0);
     }
     await_blocked(child);
+    return child;
+}
+
+/* A descriptor that two processes share. */
+static void both_processes(void)
+{
+    int fd = open_queue(O_RDWR);
+    char got[SIZE];
+    pid_t child = blocked_reader(fd);
+
+    put(fd, "late");
+    await_success(child);
+    child = blocked_writer(fd);
     MUST(read(fd, got, sizeof(got)) == 1);
     await_success(child);
 }
@@ -386,10 +404,7 @@ static void mq_blocked(void)
     d = mq_open(path, O_RDWR);
     MUST(d != (mqd_t)-1);
     for (int i = 0; i < 20; i++) {
-        child = fork();
-        if (child == 0)
-            _exit(read(fd, got, sizeof(got)) == 4 ? 0 : 1);
-        await_blocked(child);
+        child = blocked_reader(fd);
         MUST(mq_send(d, "late", 4, 0) == 0);
         await_success(child);
         child = fork();
@@ -398,13 +413,7 @@ static void mq_blocked(void)
         put(fd, "later");
         await_success(child);
     }
-    fill(fd);
-    child = fork();
-    if (child == 0) {
-        put(fd, "eleven");
-        _exit(0);
-    }
-    await_blocked(child);
+    child = blocked_writer(fd);
     for (int i = 0; i < ROOM; i++)
         MUST(mq_receive(d, got, sizeof(got), NULL) == 1);
     MUST(mq_receive(d, got, sizeof(got), NULL) == 6);
