@@ -2,11 +2,9 @@
 # mqx each and its commands, killed at any moment, EACH_ROUNDS times: no message is lost, and none that
 # was acknowledged comes again.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../acknowledged.sh"
 
-awk=$(cd "$(dirname "$0")/.." && pwd)/acknowledged.awk
 rounds=${EACH_ROUNDS:-60}
-SEED=${SEED:-$((RANDOM * 32768 + RANDOM))}
-echo "SEED=$SEED"
 
 # A command: some take a moment, some fail.
 write_command() {
@@ -67,8 +65,7 @@ storm() {
         start 0
         reap 0
     done
-    wrong=$(awk -v sent=$sent -f "$awk" log 2>summary) || no "awk failed: $(cat summary)"
-    [ -z "$wrong" ] || no "$(head -n 5 <<<"$wrong"); log: $(wc -l <log) lines"
+    check_log $sent
     [ $kills -ge $((rounds / 2)) ] || no "only $kills of $rounds kills"
     echo "$kills kills; $(cat summary)"
 }
