@@ -1,28 +1,16 @@
 #!/bin/bash
 # mqxd goes on mirroring a healthy queue while another durable one, its doorbell
 # or the registry is scribbled on; and what it stored of the healthy one is restored.
-# SCRIBBLE_SECONDS: how long each case does so.
 . "$(dirname "$0")/lib.sh"
-
-seconds=${SCRIBBLE_SECONDS:-1}
-seed=${SCRIBBLE_SEED:-$RANDOM}
-echo "# SCRIBBLE_SEED=$seed"
+. "$(dirname "$0")/../scribble.sh"
 
 # Sends fail, or wait for a disk that nobody writes to: they end when they are told to.
-may_fail() { # command...
-    timeout --kill-after=30 0.2 "$@"
-    case $? in
-    [0-3] | 124) ;;
-    *) echo "'$*' ended with $?: $(tail -n 1 "sick.err")" >>wrong ;;
-    esac
-}
-
 use_sick() {
     while [ ! -e stop ]; do
-        may_fail $as_sick mqx send --nonblock sick "$(head -c 300 /dev/zero | tr '\0' x)"
-        may_fail $as_sick mqx recv --nonblock sick
-        may_fail $as_sick mqx stat sick || { may_fail $as_sick mqx unlink sick; }
-        may_fail $as_sick mqx create --durable=sync --maxmsg=80 --msgsize=3000 sick
+        may_fail 0.2 $as_sick mqx send --nonblock sick "$(head -c 300 /dev/zero | tr '\0' x)"
+        may_fail 0.2 $as_sick mqx recv --nonblock sick
+        may_fail 0.2 $as_sick mqx stat sick || { may_fail 0.2 $as_sick mqx unlink sick; }
+        may_fail 0.2 $as_sick mqx create --durable=sync --maxmsg=80 --msgsize=3000 sick
     done >sick.out 2>sick.err
 }
 
@@ -36,14 +24,7 @@ send_well() {
     echo $i >sent
 }
 
-ended() { # pid
-    ! kill -0 "$1" 2>/dev/null
-}
-
 beside() { # KINDS [file]: scribble on it, the sick queue's segment if not said
-    local enemy hammer pid pids=()
-    local file=${2:-$MQX_DIR/queues/sick}
-    cp "$BUILD/test/scribble" "$BUILD/test/hammer" . # where other users can run them
     # What hammer makes is async: it does not wait for the disk.
     printf 'window = 1\n[sick]\ndurable = async\nmaxmsg = 80\nmsgsize = 3000\n' >mqx.conf
     export MQX_CONF=$PWD/mqx.conf
@@ -51,31 +32,7 @@ beside() { # KINDS [file]: scribble on it, the sick queue's segment if not said
     start_mqxd
     $as_sick mqx create --durable=async --maxmsg=80 --msgsize=3000 sick || no "cannot create a queue"
     $as_well mqx create --durable=sync --maxmsg=100000 well || no "cannot create a queue"
-    # shellcheck disable=SC2086 # words
-    background $as_sick "$PWD/scribble" --seed "$seed" --kinds "$1" "$file" >scribbled
-    enemy=$!
-    # shellcheck disable=SC2086 # words
-    background env LD_PRELOAD="$preload" $as_sick "$PWD/hammer" /sick >hammered 2>>wrong
-    hammer=$!
-    for part in use_sick use_sick send_well; do
-        $part &
-        echo $! >"$case_dir/$!.pid"
-        pids+=($!)
-    done
-    sleep "$seconds" # no condition: the time it is exposed to this
-    touch stop
-    for pid in "${pids[@]}"; do
-        await "a user of the queues to end" ended "$pid"
-    done
-    ended "$enemy" && no "scribble did not last"
-    kill -TERM "$enemy"
-    wait "$enemy"
-    kill -TERM "$hammer"
-    await "the fastest user of the queue to end" ended "$hammer"
-    wait "$hammer" || no "hammer ended with $?: $(cat wrong)"
-    grep -q "[1-9][0-9]* times" scribbled || no "nothing was scribbled: $(cat scribbled)"
-    grep -q "[1-9][0-9]* calls succeeded" hammered || no "nothing was done: $(cat hammered)"
-    [ ! -s wrong ] || no "$(sort wrong | uniq -c | head -5)"
+    expose "$1" "$2" /sick use_sick use_sick send_well
     ended "$mqxd" && no "mqxd ended: $(tail -n 5 mqxd.log)"
     [ "$(cat sent)" -gt 0 ] || no "nothing was sent to the healthy queue"
     echo "# $(cat sent) healthy messages, $(cat scribbled hammered | paste -sd ' '), mqxd said: $(sort -u mqxd.log |
@@ -100,7 +57,7 @@ anothers() {
     beside bytes,words,sizes,flips,heal
 }
 
-as_sick='' as_well='' others=''
+others=''
 preload=$scratch/lib/libmqx_preload.so
 case $BUILD in
 *asan*) preload="$(${CC:-cc} -print-file-name=libasan.so) $preload" ;;

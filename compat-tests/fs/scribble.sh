@@ -1,37 +1,24 @@
 #!/bin/bash
 # mqxfs serves a healthy queue while another one, which it has mapped and serves
 # too, is scribbled on, cut off, or has its memory taken.
-# SCRIBBLE_SECONDS: how long each case does so.
 . "$(dirname "$0")/lib.sh"
-
-seconds=${SCRIBBLE_SECONDS:-1}
-seed=${SCRIBBLE_SEED:-$RANDOM}
-echo "# SCRIBBLE_SEED=$seed"
-
-# A command may fail, but not crash, and not hang when it is told to end.
-may_fail() { # command...
-    timeout --kill-after=30 0.1 "$@"
-    case $? in
-    [0-3] | 124) ;;
-    *) echo "'$*' ended with $?: $(tail -n 1 "sick.err")" >>wrong ;;
-    esac
-}
+. "$(dirname "$0")/../scribble.sh"
 
 # The sick queue, in every way, until there is a file "stop".
 use_sick() {
     while [ ! -e stop ]; do
-        may_fail cat "$m/sick"
-        may_fail dd of="$m/sick" status=none <"$case_dir/message"
-        may_fail dd if="$m/sick" iflag=nonblock count=1 bs=64k status=none
-        may_fail dd of="$m/sick" oflag=nonblock status=none <"$case_dir/message"
-        may_fail ls -l "$m"
-        may_fail stat "$m/sick"
-        may_fail mqx send --nonblock sick direct
-        may_fail mqx recv --nonblock sick
-        may_fail mqx ls -l
+        may_fail 0.1 cat "$m/sick"
+        may_fail 0.1 dd of="$m/sick" status=none <"$case_dir/message"
+        may_fail 0.1 dd if="$m/sick" iflag=nonblock count=1 bs=64k status=none
+        may_fail 0.1 dd of="$m/sick" oflag=nonblock status=none <"$case_dir/message"
+        may_fail 0.1 ls -l "$m"
+        may_fail 0.1 stat "$m/sick"
+        may_fail 0.1 mqx send --nonblock sick direct
+        may_fail 0.1 mqx recv --nonblock sick
+        may_fail 0.1 mqx ls -l
         # What cannot be opened can be removed, and made anew.
-        : <"$m/sick" || may_fail rm -f "$m/sick"
-        may_fail touch "$m/sick"
+        : <"$m/sick" || may_fail 0.1 rm -f "$m/sick"
+        may_fail 0.1 touch "$m/sick"
     done >sick.out 2>sick.err
 }
 
@@ -65,42 +52,12 @@ receive_well() {
     echo $i >received
 }
 
-ended() { # pid
-    ! kill -0 "$1" 2>/dev/null
-}
-
 beside() { # KINDS [file]: scribble on it, the sick queue's segment if not said
-    local enemy hammer pid pids=()
-    local file=${2:-$MQX_DIR/queues/sick}
     printf '%2000s' message >message
-    cp "$BUILD/test/scribble" "$BUILD/test/hammer" . # where other users can run them
     $as_sick mqx create --maxmsg=80 --msgsize=3000 sick || no "cannot create a queue"
     $as_well mqx create --maxmsg=80 --msgsize=3000 well || no "cannot create a queue"
-    # shellcheck disable=SC2086 # words
-    background $as_sick "$PWD/scribble" --seed "$seed" --kinds "$1" "$file" >scribbled
-    enemy=$!
-    background $as_sick "$PWD/hammer" "$m/sick" >hammered 2>>wrong
-    hammer=$!
-    for part in use_sick use_sick send_well receive_well; do
-        $part &
-        echo $! >"$case_dir/$!.pid"
-        pids+=($!)
-    done
-    sleep "$seconds" # no condition: the time it is exposed to this
-    touch stop
-    for pid in "${pids[@]}"; do
-        await "a user of the queues to end" ended "$pid"
-    done
-    ended "$enemy" && no "scribble did not last"
-    kill -TERM "$enemy"
-    wait "$enemy"
-    kill -TERM "$hammer"
-    await "the fastest user of the queue to end" ended "$hammer"
-    wait "$hammer" || no "hammer ended with $?: $(cat wrong)"
-    grep -q "[1-9][0-9]* times" scribbled || no "nothing was scribbled: $(cat scribbled)"
-    grep -q "[1-9][0-9]* calls succeeded" hammered || no "nothing was done: $(cat hammered)"
+    expose "$1" "$2" "$m/sick" use_sick use_sick send_well receive_well
     echo "# $(cat scribbled hammered | paste -sd ' '); $(cat received) healthy messages"
-    [ ! -s wrong ] || no "$(sort wrong | uniq -c | head -5)"
     [ "$(cat received)" -gt 0 ] || no "nothing passed through the healthy queue"
     mounted || no "mqxfs does not serve any more"
     rm -f "$m/sick" && touch "$m/sick" && echo again >"$m/sick"
@@ -131,7 +88,7 @@ another_user() {
 anothers_queue() { another_user bytes,words,sizes,flips,heal; }
 anothers_registry() { another_user bytes,sizes,locks "$MQX_DIR/clients/1501"; }
 
-as_sick='' as_well='' excused='nothing is'
+excused='nothing is'
 try "a healthy queue beside one that is scribbled on" words
 try "a healthy queue beside one that is cut off" sizes
 try_as_root "two queues on a file system that is filled" full
