@@ -129,12 +129,6 @@ comes_back_from_the_dead() {
     is "mqxfs died" precious "$(left)"
 }
 
-as() { # user command...
-    local user=$1
-    shift
-    setpriv --reuid="$user" --regid="$user" --clear-groups -- "$@"
-}
-
 for_other_users() {
     touch "$m/q" "$m/his" "$m/drop"
     send one two

@@ -9,17 +9,6 @@ else
     skip "attributes of others' queues" "only root can act as others"
 fi
 
-# Users by number; they need not be in the password file.  1503 is in the group 1502.
-as() { # user[:group,...] command...
-    local user=${1%%:*} groups=--clear-groups
-    [ "$user" = "$1" ] || groups=--groups=${1#*:}
-    shift
-    case $user in
-    mine) "$@" ;;
-    *) setpriv --reuid="$user" --regid="$user" "$groups" -- "$@" ;;
-    esac
-}
-
 # Each case once by each owner, who has a queue q.
 owner=
 each_owner() { # function
@@ -175,14 +164,6 @@ renamed() {
     rm -f "$m/s" "$m/taken"
 }
 case $(uname -m) in x86_64) renameat2=316 ;; *) renameat2=276 ;; esac
-
-start_mqxd() {
-    rm -f mqxd.err
-    mqxd --store "$PWD/store" 2>mqxd.err &
-    mqxd=$!
-    echo $mqxd >mqxd.pid
-    await "mqxd" grep -qs "mqxd: ready" mqxd.err
-}
 
 # mqxd learns of both.
 durable_ones() {

@@ -9,14 +9,6 @@ with_durable() { # policy
     MQX_CONF=mqx.conf mount_it
 }
 
-start_mqxd() {
-    rm -f mqxd.err
-    mqxd --store "$PWD/store" 2>mqxd.err &
-    mqxd=$!
-    echo $mqxd >mqxd.pid
-    await "mqxd" grep -qs "mqxd: ready" mqxd.err
-}
-
 ended() { # pid: of a child of ours
     ! kill -0 "$1" || grep -q '^State:[[:space:]]*Z' "/proc/$1/status"
 }

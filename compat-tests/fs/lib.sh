@@ -14,6 +14,17 @@ fails() { # errno text, command...: it fails, and says so
     grep -qF "$text" err || no "'$*' did not say '$text': $(cat err)"
 }
 
+# The users are ordinary ones, by number: they need not be in the password file.
+as() { # mine or user[:group,...], command...
+    local user=${1%%:*} groups=--clear-groups
+    [ "$user" = "$1" ] || groups=--groups=${1#*:}
+    shift
+    case $user in
+    mine) "$@" ;;
+    *) setpriv --reuid="$user" --regid="$user" "$groups" -- "$@" ;;
+    esac
+}
+
 # Not ignoring SIGINT, as the shell makes its background jobs.
 background() { # command...: run it; $! is its process
     env --default-signal=INT "$@" &
@@ -69,6 +80,14 @@ mount_it() { # option...
 unmount_it() {
     umount "$m" || no "umount failed"
     wait $fs || no "mqxfs ended with $?: $(cat mqxfs.err)"
+}
+
+start_mqxd() {
+    rm -f mqxd.err
+    mqxd --store "$PWD/store" 2>mqxd.err &
+    mqxd=$!
+    echo $mqxd >mqxd.pid
+    await "mqxd" grep -qs "mqxd: ready" mqxd.err
 }
 
 run_case() { # function

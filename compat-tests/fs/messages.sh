@@ -208,14 +208,6 @@ sysv_queues() {
     is "a stream" x "$(cat "$m/.drain/.sysv/$id.5")"
 }
 
-start_mqxd() {
-    rm -f mqxd.err
-    mqxd --store "$PWD/store" 2>mqxd.err &
-    mqxd=$!
-    echo $mqxd >mqxd.pid
-    await "mqxd" grep -qs "mqxd: ready" mqxd.err
-}
-
 durable_queues() {
     start_mqxd
     mqx create --durable=sync safe || no "cannot create it"
@@ -242,12 +234,6 @@ durable_queues() {
     start_mqxd
     [ -e "$m/safe" ] || no "the queue was not restored"
     is "it was on disk" "precious more" "$(texts safe | xargs)"
-}
-
-as() { # user command...
-    local user=$1
-    shift
-    setpriv --reuid="$user" --regid="$user" --clear-groups -- "$@"
 }
 
 users() {

@@ -7,15 +7,6 @@ USERS=mine
     skip "programs of other users" "only root can act as others"
 
 # 1501 on his own queue, 1502 on that of 1501.
-as() { # user command...
-    local user=$1
-    shift
-    case $user in
-    mine) "$@" ;;
-    *) setpriv --reuid="$user" --regid="$user" --clear-groups -- "$@" ;;
-    esac
-}
-
 owner_of_queue_for() { # user
     case $1 in mine) echo mine ;; *) echo 1501 ;; esac
 }

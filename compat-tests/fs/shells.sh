@@ -18,15 +18,6 @@ else
     skip "the shells of other users" "only root can act as others"
 fi
 
-as() { # user command...
-    local user=$1
-    shift
-    case $user in
-    mine) "$@" ;;
-    *) setpriv --reuid="$user" --regid="$user" --clear-groups -- "$@" ;;
-    esac
-}
-
 # 1502's is 1501's, who lets him.
 new_queue() { # user name
     local owner=$1

@@ -8,14 +8,6 @@ if [ "$(id -u)" != 0 ]; then
     exit
 fi
 
-# Two ordinary users, by number: they need not be in the password file.
-as() { # user[:group,...] command...
-    local user=${1%%:*} groups=--clear-groups
-    [ "$user" = "$1" ] || groups=--groups=${1#*:}
-    shift
-    setpriv --reuid="$user" --regid="$user" "$groups" -- "$@"
-}
-
 # Where users may not open /dev/fuse, they may in a mount namespace of these cases' own.
 if ! as 1501 sh -c 'exec 3<>/dev/fuse' 2>/dev/null; then
     if [ -z "$IN_NAMESPACE" ]; then
