@@ -256,23 +256,29 @@ void mqxi_file_duplicated(int from, int to)
 /* --- status flags -------------------------------------------------------------------------------
  */
 
+/* Is it a descriptor of a queue, still?  And what may be done by it. */
+static bool is_ours(int fd, unsigned *access)
+{
+    unsigned token = mqxi_op_enter();
+    struct mqxi_queue *q;
+    int r = mqxi_file_queue(fd, &q, access);
+
+    if (r == 0 && !mqxi_file_still(fd, q))
+        r = -EBADF;
+    mqxi_op_leave(token);
+    return r == 0;
+}
+
 int mqxi_file_getfl(int fd, int flags)
 {
-    unsigned token, access;
-    struct mqxi_queue *q;
-    int r;
+    unsigned access;
 
     if (flags >= 0 && is_remote(fd))
         return flags & (O_ACCMODE | O_NONBLOCK);
     if (flags < 0 || (flags & O_ACCMODE) != O_RDWR ||
         (mqxi_handle_position(fd) < 0 && !(flags & (O_APPEND | O_NOATIME))))
         return flags;
-    token = mqxi_op_enter();
-    r = mqxi_file_queue(fd, &q, &access);
-    if (r == 0 && !mqxi_file_still(fd, q))
-        r = -EBADF;
-    mqxi_op_leave(token);
-    if (r < 0)
+    if (!is_ours(fd, &access))
         return flags;
     return (flags & O_NONBLOCK) | (access == MQXI_READ    ? O_RDONLY
                                    : access == MQXI_WRITE ? O_WRONLY
@@ -282,18 +288,12 @@ int mqxi_file_getfl(int fd, int flags)
 
 int mqxi_file_setfl(int fd, int flags)
 {
-    unsigned token, access;
-    struct mqxi_queue *q;
-    int now, r;
+    unsigned access;
+    int now;
 
     if (is_remote(fd))
         return flags & O_DIRECT ? -EINVAL : flags & O_NONBLOCK;
-    token = mqxi_op_enter();
-    r = mqxi_file_queue(fd, &q, &access);
-    if (r == 0 && !mqxi_file_still(fd, q))
-        r = -EBADF;
-    mqxi_op_leave(token);
-    if (r < 0)
+    if (!is_ours(fd, &access))
         return flags;
     if (flags & O_DIRECT)
         return -EINVAL;
