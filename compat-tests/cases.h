@@ -58,6 +58,17 @@ pid_t spawn(int (*f)(void *arg), void *arg);
 int reap(pid_t pid);
 /* Both: what f(arg) returns in a child. */
 int in_child(int (*f)(void *arg), void *arg);
+/* In a child: say what does not hold, and end with 1. */
+#define must(condition)                                                                            \
+    do {                                                                                           \
+        errno = 0;                                                                                 \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition,      \
+                    errno);                                                                        \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+#define must_fail(call, error) must((call) == -1 && errno == (error))
 /* Wait until it holds, at most a minute; else the case fails. */
 #define await(condition)                                                                           \
     do {                                                                                           \

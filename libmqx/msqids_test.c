@@ -1,7 +1,6 @@
 /* The registry of System V queues: whoever is killed or stopped in it, wherever. */
 #include "msqids.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/ipc.h>
 #include <sys/ptrace.h>
@@ -55,22 +54,6 @@ static int attach_id(int id)
     if (r == 0)
         mqxi_segment_detach(q);
     return r;
-}
-
-static int entries(enum mqxi_place place)
-{
-    char path[PATH_MAX];
-    struct dirent *entry;
-    int count = 0;
-    DIR *dir;
-
-    IS(mqxi_path(place, "", path), 0);
-    dir = opendir(path);
-    CHECK(dir);
-    while ((entry = readdir(dir)))
-        count += entry->d_name[0] != '.';
-    closedir(dir);
-    return count;
 }
 
 static void works(struct mqxi_queue *q)

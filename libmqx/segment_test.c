@@ -1,7 +1,6 @@
 /* Queues as files: they appear complete or not at all, and a bad one harms nobody. */
 #include "segment.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -11,22 +10,6 @@
 #include "testing.h"
 
 #define NOBODY 65534
-
-static int files(enum mqxi_place place)
-{
-    char path[PATH_MAX];
-    struct dirent *entry;
-    int count = 0;
-    DIR *dir;
-
-    IS(mqxi_path(place, "", path), 0);
-    dir = opendir(path);
-    CHECK(dir);
-    while ((entry = readdir(dir)))
-        count += entry->d_name[0] != '.';
-    closedir(dir);
-    return count;
-}
 
 static int attach_error(const char *name)
 {
@@ -50,7 +33,7 @@ static void create_attach_unlink(void)
 
     IS(attach_error("q"), -ENOENT);
     IS(mqxi_segment_build(&attr, &unborn), 0);
-    IS(files(MQXI_QUEUES), 0); /* not before it is linked */
+    IS(entries(MQXI_QUEUES), 0); /* not before it is linked */
     IS(mqxi_segment_link(&unborn, "q"), 0);
     mqxi_segment_finish(&unborn, true);
     q = unborn.queue;
@@ -75,7 +58,7 @@ static void create_attach_unlink(void)
     IS(mqxi_segment_unlink("q"), 0);
     IS(mqxi_segment_unlink("q"), -ENOENT);
     IS(attach_error("q"), -ENOENT);
-    IS(files(MQXI_QUEUES) + files(MQXI_FIFOS) + files(MQXI_TMP) + files(MQXI_GONE), 0);
+    IS(entries(MQXI_QUEUES) + entries(MQXI_FIFOS) + entries(MQXI_TMP) + entries(MQXI_GONE), 0);
     IS(mqxi_take(again, &(struct mqxi_taken){0}), 0); /* who has it open goes on */
     mqxi_segment_detach(q);
     mqxi_segment_detach(again);
@@ -87,7 +70,7 @@ static void name_is_taken(void)
 
     IS(try_create("q", 5, 16, &other), -EEXIST);
     CHECK(other == NULL);
-    IS(files(MQXI_FIFOS), 1);
+    IS(entries(MQXI_FIFOS), 1);
     mqxi_segment_detach(q);
     q = attach("q");
     IS(q->layout.maxmsg, 4);
@@ -104,7 +87,7 @@ static void dropped_unborn_leaves_nothing(void)
     CHECK(unborn.queue == NULL);
     attr.maxmsg = 0;
     IS(mqxi_segment_build(&attr, &unborn), -EINVAL);
-    IS(files(MQXI_QUEUES) + files(MQXI_FIFOS) + files(MQXI_TMP), 0);
+    IS(entries(MQXI_QUEUES) + entries(MQXI_FIFOS) + entries(MQXI_TMP), 0);
 }
 
 static void recreated_is_another(void)
@@ -133,8 +116,8 @@ static void unlinked_durable_is_buried(void)
     IS(mqxi_segment_link(&unborn, "q"), 0);
     mqxi_segment_finish(&unborn, true);
     IS(mqxi_segment_unlink("q"), 0);
-    IS(files(MQXI_QUEUES) + files(MQXI_FIFOS), 0);
-    IS(files(MQXI_GONE), 1);
+    IS(entries(MQXI_QUEUES) + entries(MQXI_FIFOS), 0);
+    IS(entries(MQXI_GONE), 1);
     for (int i = 0; i < 16; i++)
         snprintf(name + 2 * i, 3, "%02x", unborn.queue->header->uuid[i]);
     IS(mqxi_path(MQXI_GONE, name, path), 0);
@@ -224,9 +207,9 @@ static void racing_creators(void)
         finish(child[i]);
     for (int i = 0; i < RACES; i++)
         IS(race->winners[i], 1);
-    IS(files(MQXI_QUEUES), RACES);
-    IS(files(MQXI_FIFOS), RACES); /* the losers' are gone */
-    IS(files(MQXI_TMP), 0);
+    IS(entries(MQXI_QUEUES), RACES);
+    IS(entries(MQXI_FIFOS), RACES); /* the losers' are gone */
+    IS(entries(MQXI_TMP), 0);
 }
 
 /* --- what is no queue ------------------------------------------------------------------------- */
@@ -355,7 +338,7 @@ static void no_name_is_taken_beforehand(void)
     mqxi_segment_detach(create("second", 4, 16));
     mqxi_segment_detach(create("third", 4, 16));
     IS(mqxi_segment_unlink("third"), 0);
-    IS(files(MQXI_FIFOS), 2 + 400);
+    IS(entries(MQXI_FIFOS), 2 + 400);
 }
 
 /* Where the segment does not tell its FIFO's name. */
@@ -368,9 +351,9 @@ static void damaged_is_unlinked_with_its_fifo(void)
     q->header->magic = 0;
     mqxi_segment_detach(q);
     IS(attach_error("q"), -EBADMSG);
-    IS(files(MQXI_FIFOS), 2);
+    IS(entries(MQXI_FIFOS), 2);
     IS(mqxi_segment_unlink("q"), 0);
-    IS(files(MQXI_FIFOS), 1);
+    IS(entries(MQXI_FIFOS), 1);
     mqxi_segment_detach(attach("other"));
 }
 
@@ -448,7 +431,7 @@ static void full_at_creation(void)
         if (r == 0)
             break;
         IS(r, -ENOSPC);
-        IS(files(MQXI_QUEUES) + files(MQXI_FIFOS) + files(MQXI_TMP), 0);
+        IS(entries(MQXI_QUEUES) + entries(MQXI_FIFOS) + entries(MQXI_TMP), 0);
     }
     CHECK(failures > 1); /* the first page was not all that can be missing */
 }

@@ -7,6 +7,7 @@
 #ifndef MQXI_TESTING_H
 #define MQXI_TESTING_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
 #include <sched.h>
@@ -280,6 +281,23 @@ static inline uint64_t occupied(const char *name)
     IS(mqxi_path(MQXI_QUEUES, name, path), 0);
     IS(stat(path, &st), 0);
     return (uint64_t)st.st_blocks * 512;
+}
+
+/* How many files there are in the directory, but hidden ones. */
+static inline int entries(enum mqxi_place place)
+{
+    char path[PATH_MAX];
+    struct dirent *entry;
+    int count = 0;
+    DIR *dir;
+
+    IS(mqxi_path(place, "", path), 0);
+    dir = opendir(path);
+    CHECK(dir);
+    while ((entry = readdir(dir)))
+        count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
 }
 
 /* Mount a tmpfs of its own over $MQX_DIR, for this process and its children. */

@@ -11,17 +11,6 @@ struct user {
 };
 extern const struct user owner, other, third, member, supplementary;
 
-/* In the child: say what does not hold, and end with 1. */
-#define must(condition)                                                                            \
-    do {                                                                                           \
-        errno = 0;                                                                                 \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition,      \
-                    errno);                                                                        \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
 /* For this process from now on. */
 void become(const struct user *u);
 /* f(), in a child that is this user; it must return. */

@@ -199,10 +199,10 @@ static void restarts(void **state)
 /* --- death --------------------------------------------------------------------------------------
  */
 
-static void dies(void **state)
+/* Of two that are blocked the first, in f(), is killed: the second is served. */
+static void first_dies(mqd_t q, void (*f)(void))
 {
-    mqd_t q = create_for(state);
-    pid_t first = spawn_as(&other, block), second;
+    pid_t first = spawn_as(&other, f), second;
 
     await_blocked(first);
     shared->ready = 0;
@@ -212,6 +212,11 @@ static void dies(void **state)
     assert_int_equal(reap(first), 1000 + SIGKILL);
     unblock(chosen, q);
     assert_int_equal(reap(second), 0);
+}
+
+static void dies(void **state)
+{
+    first_dies(create_for(state), block);
 }
 
 /* A child shares the descriptor: it is not the closing of the file that tells of the death. */
@@ -230,17 +235,7 @@ static void share_and_block(void)
 
 static void dies_sharing(void **state)
 {
-    mqd_t q = create_for(state);
-    pid_t first = spawn_as(&other, share_and_block), second;
-
-    await_blocked(first);
-    shared->ready = 0;
-    second = spawn_as(&third, block);
-    await_blocked(second);
-    ok(kill(first, SIGKILL));
-    assert_int_equal(reap(first), 1000 + SIGKILL);
-    unblock(chosen, q);
-    assert_int_equal(reap(second), 0);
+    first_dies(create_for(state), share_and_block);
     ok(kill((pid_t)shared->number[1], SIGKILL));
 }
 

@@ -104,17 +104,6 @@ pid_t spawn_blocked(enum call call, int q);
 void need_root(void);
 /* In a child; the process may do no more than that user. */
 void become(uid_t user);
-/* In a child: say what does not hold, and end with 1. */
-#define must(condition)                                                                            \
-    do {                                                                                           \
-        errno = 0;                                                                                 \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition,      \
-                    errno);                                                                        \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-#define must_fail(call, error) must((call) == -1 && errno == (error))
 
 /* Begin --others (others.c): from now on get() and create() are of another user's queues.  False:
  * that cannot be, and why was said. */

@@ -145,18 +145,26 @@ static void *receive_own(void *arg)
     return NULL;
 }
 
+/* On a new queue, each for a message of its own type. */
+static int all_blocked(struct thread t[THREADS])
+{
+    int q = create();
+
+    for (int i = 0; i < THREADS; i++) {
+        start(&t[i], q, i, receive_own);
+        await(t[i].tid);
+        await(asleep(t[i].tid));
+    }
+    return q;
+}
+
 static void each_its_own(void **state)
 {
     static struct thread t[THREADS];
     int q;
 
     (void)state;
-    q = create();
-    for (int i = 0; i < THREADS; i++) {
-        start(&t[i], q, i, receive_own);
-        await(t[i].tid);
-        await(asleep(t[i].tid));
-    }
+    q = all_blocked(t);
     for (int i = THREADS - 1; i >= 0; i--) {
         put(q, i + 1, "text");
         pthread_join(t[i].thread, NULL);
@@ -170,12 +178,7 @@ static void removed(void **state)
     int q;
 
     (void)state;
-    q = create();
-    for (int i = 0; i < THREADS; i++) {
-        start(&t[i], q, i, receive_own);
-        await(t[i].tid);
-        await(asleep(t[i].tid));
-    }
+    q = all_blocked(t);
     ok(msgctl(q, IPC_RMID, NULL));
     for (int i = 0; i < THREADS; i++) {
         pthread_join(t[i].thread, NULL);
