@@ -1,5 +1,5 @@
 /*
- * mqx run: a program with its POSIX message queues in mqx, by LD_PRELOAD.
+ * mqx run: a program with its message queues in mqx, by LD_PRELOAD.
  *
  * Where the dynamic linker would not load the library, and the program would
  * silently use the kernel's queues, we refuse and say why.

@@ -1,6 +1,6 @@
 /*
- * mqx store: what mqxd keeps on disk.  All but `compact` work while mqxd is
- * running: they see the store as the last commit left it.
+ * mqx store: what mqxd keeps on disk.  All but `compact` and `rekey` work while
+ * mqxd is running: they see the store as the last commit left it.
  */
 #include "store.h"
 

@@ -8,7 +8,7 @@
 /* Look at each record; what is wrong is printed.  How many are wrong, or -errno, said. */
 int64_t store_check(struct inspect *s);
 
-/* store_keys.c: those that are needed to read it, from this file, or as mqx.conf says for mqxd.
+/* store_rekey.c: the keys that are needed to read it, from this file, or as mqx.conf says for mqxd.
  * *out NULL: none are given.  0 or -errno, said. */
 int store_keys_find(const char *file, struct keys **out);
 /* Encrypt all that is encrypted with another key than the first, with that.  An exit status. */

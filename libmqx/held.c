@@ -1,10 +1,10 @@
 /*
  * What a System V queue holds, where that is not to be had at a glance: exactly, and
- * counted anew after a process died.  The sum over
- * the slots is right if nobody changed the queue while we looked, and no slot was
- * owned: then nobody can be between changing the word and changing the slot.  Whoever
- * mends a slot raises `recount` before that, so that a doubt is never forgotten: it
- * is laid to rest only if it is still the one that we knew of before we looked.
+ * counted anew after a process died.  The sum over the slots is right if nobody changed
+ * the queue while we looked, and no slot was owned: then nobody can be between changing
+ * the word and changing the slot.  Whoever mends a slot raises `recount` before that, so
+ * that a doubt is never forgotten: it is laid to rest only if it is still the one that we
+ * knew of before we looked.
  */
 #include "held.h"
 

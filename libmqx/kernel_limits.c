@@ -1,8 +1,9 @@
 /*
  * The kernel's limits, as they stand in /proc/sys/fs/mqueue and RLIMIT_MSGQUEUE,
- * or for System V's queues in /proc/sys/kernel, at the moment, for who wants a program to meet the same limits as with the
- * kernel's own queues.  The kernel counts queues until they are unlinked and
- * closed; here those count that have a name.
+ * or for System V's queues in /proc/sys/kernel, at the moment, for who wants a
+ * program to meet the same limits as with the kernel's own queues.  The kernel
+ * counts queues until they are unlinked and closed; here those count that have
+ * a name.
  */
 #include "kernel_limits.h"
 

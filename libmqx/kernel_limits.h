@@ -1,6 +1,6 @@
 /* The kernel's limits for queues, for who wants them here, too. */
-#ifndef MQXI_LIMITS_H
-#define MQXI_LIMITS_H
+#ifndef MQXI_KERNEL_LIMITS_H
+#define MQXI_KERNEL_LIMITS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,7 +2,7 @@
  * mq_send and mq_receive on another user's queue.  mqxfs never keeps us waiting:
  * who must wait leaves word there, and sleeps on a word of its own memory, which
  * mqxfs bumps (fusefs/doorbell.c).  So signals, deadlines and cancellation are as
- * with one's own queues (posix.c).
+ * with one's own queues (block.c).
  */
 #include <errno.h>
 #include <limits.h>

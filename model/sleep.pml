@@ -191,7 +191,7 @@ end_asleep:
 #endif
     fi;
 #ifdef CANCEL
-abandon: /* posix.c: it may have been the one that a signal woke */
+abandon: /* block.c: it may have been the one that a signal woke */
     event_wake();
     n = 0;
 #endif

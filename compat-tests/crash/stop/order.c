@@ -1,8 +1,8 @@
 /*
- * Visits the messages by the moment from which
- * on others count as sent before (the begin of the receive, for those of higher
- * priority; of the send, for those of the same) and keeps, for each priority,
- * the latest begin of a receive among the messages sent until then.
+ * The messages are visited by the moment from which on others count as sent before
+ * (the begin of the receive, for those of higher priority; of the send, for those
+ * of the same); kept is, for each priority, the latest begin of a receive among the
+ * messages sent until then.
  */
 #include "order.h"
 
