@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "close_queues.h"
 #include "mqx.h"
+#include "must.h"
 #include "names.h"
 #include "segment.h"
 
@@ -58,14 +60,6 @@ void __wrap_exit(int status)
     longjmp(out, 1);
 }
 
-static void must(int ok, const char *what, long got)
-{
-    if (ok)
-        return;
-    dprintf(STDERR_FILENO, "args_fuzz: %s: %ld\n", what, got);
-    abort();
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc;
@@ -83,20 +77,6 @@ static void give_input(const char *data, size_t size)
     must(fd >= 0 && pwrite(fd, data, size, 0) == (ssize_t)size, "memfd", errno);
     must(dup2(fd, STDIN_FILENO) == STDIN_FILENO, "dup2", errno);
     close(fd);
-}
-
-/* A program that ends closes its queues. */
-static void close_queues(void)
-{
-    int last = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-    close(last);
-    for (int fd = 3; fd <= last + 8; fd++) {
-        struct mq_attr attr;
-
-        if (mqx_getattr(fd, &attr) == 0)
-            mqx_close(fd);
-    }
 }
 
 /* A queue that there is, with messages as large as can be. */

@@ -16,6 +16,7 @@
 #include <sanitizer/common_interface_defs.h>
 
 #include "cli.h"
+#include "close_queues.h"
 #include "damage.h"
 #include "fence.h"
 #include "mqx.h"
@@ -60,20 +61,6 @@ static long restore(void)
     damage_must(fstat(fileno(said), &st) == 0, "what was said", errno);
     fclose(said);
     return st.st_size;
-}
-
-/* A program that ends closes its queues. */
-static void close_queues(void)
-{
-    int last = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-    close(last);
-    for (int fd = 3; fd <= last + 8; fd++) {
-        struct mq_attr attr;
-
-        if (mqx_getattr(fd, &attr) == 0)
-            mqx_close(fd);
-    }
 }
 
 static void run(int (*command)(int argc, char **argv), const char *name, const char *const *args)

@@ -15,20 +15,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "must.h"
 #include "text.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int file = -1;
-
-static void must(int ok, const char *what, long got)
-{
-    if (ok)
-        return;
-    dprintf(STDERR_FILENO, "conf_fuzz: %s: %ld\n", what, got);
-    abort();
-}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

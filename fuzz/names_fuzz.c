@@ -17,19 +17,12 @@
 
 #include "cli.h"
 #include "mqx.h"
+#include "must.h"
 #include "segment.h"
 #include "text.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(int ok, const char *what, long got)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "names_fuzz: %s: %ld\n", what, got);
-    abort();
-}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

@@ -26,6 +26,7 @@
 #include "engine.h"
 #include "log.h"
 #include "mirror.h"
+#include "must.h"
 #include "names.h"
 #include "restore.h"
 #include "seal.h"
@@ -47,14 +48,6 @@ static uint8_t *good; /* the file of a good store */
 static size_t good_size;
 static unsigned lines; /* that were said */
 static struct keys *keys;
-
-static void must(int ok, const char *what, long got)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "store_fuzz: %s: %ld\n", what, got);
-    abort();
-}
 
 /* mqxd's, which would fill the screen. */
 void say(const char *format, ...)
