@@ -14,11 +14,22 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
 #include "log.h"
 #include "store_private.h"
 
-#define LEAST (UINT64_C(64) << 10) /* of a journal's sizes; all are multiples of it */
+#define LEAST    (UINT64_C(64) << 10) /* of a journal's sizes; all are multiples of it */
+#define QUICK_NS UINT64_C(50000000)   /* a full journal is settled in less: it may be larger */
+#define SLOW_NS  UINT64_C(250000000)  /* ... in more: it is too large */
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 /* --- into the database ------------------------------------------------------------------------ */
 
@@ -88,6 +99,11 @@ static int settle(struct store *s, bool last)
     return 0;
 }
 
+static uint64_t first(const struct store *s)
+{
+    return s->journal_most < JOURNAL_FIRST ? s->journal_most : JOURNAL_FIRST;
+}
+
 /* Larger, where the disk has room. */
 static int grow(struct store *s, uint64_t size)
 {
@@ -96,12 +112,25 @@ static int grow(struct store *s, uint64_t size)
     return journal_later(r) ? 0 : r;
 }
 
+/* Senders wait while a full journal is settled: it is only as large as the disk is fast. */
+static int resize(struct store *s, uint64_t took)
+{
+    uint64_t half = s->journal.size / 2 & ~(LEAST - 1);
+
+    if (took < QUICK_NS)
+        return s->journal.size < s->journal_most ? grow(s, 2 * s->journal.size) : 0;
+    if (took > SLOW_NS && half >= first(s))
+        s->journal.size = s->journal_most = half; /* what is behind that is left alone */
+    return 0;
+}
+
 int store_settle(struct store *s)
 {
-    bool small = s->journal.end > s->journal.size / 2 && s->journal.size < s->journal_most;
+    bool full = s->journal.end > s->journal.size / 2;
+    uint64_t begun = now_ns();
     int r = s->journal.end ? settle(s, s->journal_most == 0) : 0;
 
-    return r == 0 && small ? grow(s, 2 * s->journal.size) : r;
+    return r == 0 && full ? resize(s, now_ns() - begun) : r;
 }
 
 int store_finish(struct store *s)
@@ -137,11 +166,6 @@ static int log_changes(struct store *s, int (*change)(struct store *s, void *arg
         return -EOVERFLOW;
     r = journal_commit(&s->journal);
     return r == -ENOSPC ? -EOVERFLOW : r;
-}
-
-static uint64_t first(const struct store *s)
-{
-    return s->journal_most < JOURNAL_FIRST ? s->journal_most : JOURNAL_FIRST;
 }
 
 /* What the last mqxd left in it is in the database then, since records may be in the kernel's
