@@ -46,6 +46,8 @@ int store_rekeyed(const char *dir, const char *key_file)
         r = store_keys(s, keys, true);
     if (r == 0)
         r = store_rekey(s, &done);
+    if (r == 0)
+        r = store_finish(s);
     if (s)
         store_close(s);
     keys_free(keys);
