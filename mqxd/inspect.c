@@ -151,10 +151,14 @@ int inspect_read_journal(struct inspect *s)
 
     journal_close(&s->journal);
     r = journal_open(&s->journal, s->dir, false);
-    return r == -ENOENT ? 0 : r < 0 ? r : journal_read(&s->journal);
+    if (r == 0)
+        r = journal_read(&s->journal);
+    if (journal_later(r))
+        say("store %s: %s", s->journal.path, strerror(-r));
+    return r == -ENOENT ? 0 : r;
 }
 
-/* -EAGAIN: it has been made just now. */
+/* 1: it has been made just now. */
 static int take_journal(struct inspect *s)
 {
     uint64_t nonce;
@@ -165,7 +169,7 @@ static int take_journal(struct inspect *s)
     if (r)
         return inspect_failed(s, "cannot be read", r);
     if (s->journal.fd < 0)
-        return -EAGAIN;
+        return 1;
     journal_scan(&s->journal, nonce);
     r = journal_changes(&s->journal, &s->changes, &s->change_count);
     return r < 0 ? inspect_failed(s, "cannot be read", -r) : 0;
@@ -184,7 +188,7 @@ int inspect_look(struct inspect *s, bool alone)
             r = open_databases(s);
         if (r == 0)
             r = take_journal(s);
-        if (r != -EAGAIN)
+        if (r <= 0)
             return r;
         mdb_txn_abort(s->txn);
         s->txn = NULL;
