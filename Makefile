@@ -101,6 +101,10 @@ has_tsan = $(shell mkdir -p $(B)/tsan && echo 'int main(void) { return 0; }' | \
 with_tsan = $(if $(SANITIZE),:,$(if $(has_tsan),$(MAKE) --no-print-directory SANITIZE=thread \
               B=$(B)/tsan $(1),rm -rf $(B)/tsan))
 
+# Fuzzing is clang's, where it has its libraries.
+has_fuzzer = $(shell mkdir -p $(B)/fuzz && echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+               clang -fsanitize=fuzzer,address,undefined -x c -o $(B)/fuzz/trial - 2>/dev/null && echo yes)
+
 .PHONY: all everything hostile threaded units deps demo test compat storm bench fuzz fuzzers corpus model install uninstall clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -289,7 +293,7 @@ demo: deps
 	@BUILD=$(B) scripts/demo.sh
 test: WANTED := test
 test: deps
-	+@$(MAKE) --no-print-directory everything $(if $(shell command -v clang),fuzzers)
+	+@$(MAKE) --no-print-directory everything $(if $(has_fuzzer),fuzzers)
 	+@$(call with_tsan,threaded)
 	@BUILD=$(B) compat-tests/run.sh
 compat: all $(POSIX) $(SYSV)

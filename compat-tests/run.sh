@@ -366,7 +366,7 @@ run_fuzz() { # runs seconds
         if [ -x "$BUILD/fuzz/$fuzzer" ]; then
             try whole "$fuzzer" "$2" scripts/fuzz.sh "$BUILD/fuzz/$fuzzer" "$1"
         else
-            skip "$fuzzer" "fuzzing needs clang, which is not installed"
+            skip "$fuzzer" "fuzzing needs clang and its libraries (libclang-rt-*-dev), which are not installed"
         fi
     done
 }
