@@ -57,6 +57,7 @@ look_for_tests() {
     # Sanitizers and the fuzzer: a package of its own, by the version of clang's.
     compgen -G "$(clang -print-resource-dir 2>/dev/null)/lib/*/libclang_rt.fuzzer*" >/dev/null ||
         missing+=("libclang-rt-$(apt-cache depends clang | sed -n 's/.* clang-//p')-dev")
+    perl -MIPC::Msg -e 1 2>/dev/null || missing+=(perl)
     /usr/bin/python3 -c 'import sysv_ipc' 2>/dev/null || missing+=(python3-sysv-ipc)
     [ -x /usr/bin/cargo ] || missing+=(cargo)
     [ -e /usr/share/doc/librust-nix-dev ] || missing+=(librust-nix-dev)

@@ -85,8 +85,9 @@ interactive() {
 any_moment_of_a_read() {
     touch "$m/q"
     timeout 300 perl -e '
-        use POSIX; use Time::HiRes "usleep"; use Fcntl;
+        use POSIX; use Fcntl;
         my ($seed, $rounds, $q) = @ARGV; srand $seed;
+        my $nap = sub { select(undef, undef, undef, rand($_[0]) / 1e6) };
         my %n;
         for my $i (1 .. $rounds) {
             unlink "got";
@@ -95,9 +96,9 @@ any_moment_of_a_read() {
             setpgid($pid, $pid);
             my $send = sub { open(my $f, ">", $q) or die; syswrite($f, "job $i") or die };
             my $first = rand(2) < 1;
-            usleep(rand(6000));
+            $nap->(6000);
             $send->() if $first;
-            usleep(rand(600));
+            $nap->(600);
             kill INT => -$pid;
             $send->() if !$first;
             waitpid($pid, 0) == $pid or die;
@@ -117,17 +118,18 @@ any_moment_of_a_read() {
 any_moment_of_a_write() {
     touch "$m/q"
     timeout 300 perl -e '
-        use POSIX; use Time::HiRes "usleep"; use Fcntl;
+        use POSIX; use Fcntl;
         my ($seed, $rounds, $q, $drain) = @ARGV; srand $seed;
+        my $nap = sub { select(undef, undef, undef, rand($_[0]) / 1e6) };
         my %n;
         for my $i (1 .. $rounds) {
             for (1 .. 10) { open(my $f, ">", $q) or die; syswrite($f, "x ") or die }
             my $pid = fork // die;
             if (!$pid) { setpgid(0, 0); exec "sh", "-c", "echo job $i >$q" }
             setpgid($pid, $pid);
-            usleep(rand(4000));
+            $nap->(4000);
             my $x = "";
-            if (rand(2) < 1) { open(my $f, "<", $q) or die; sysread($f, $x, 100); usleep(rand(300)) }
+            if (rand(2) < 1) { open(my $f, "<", $q) or die; sysread($f, $x, 100); $nap->(300) }
             kill INT => -$pid;
             waitpid($pid, 0) == $pid or die;
             my $status = $?;

@@ -278,8 +278,12 @@ q.remove()'
     gone
 }
 
-both "perl's msgget, msgsnd, msgrcv and msgctl" perl_functions perl
-both "perl's IPC::Msg" perl_module perl
+if perl -MIPC::Msg -e 1 2>/dev/null; then
+    both "perl's msgget, msgsnd, msgrcv and msgctl" perl_functions perl
+    both "perl's IPC::Msg" perl_module perl
+else
+    skip "perl's System V queues" "perl has no IPC::Msg"
+fi
 both "PHP's sysvmsg" php_extension php
 both "stress-ng --msg --verify" stress_messages stress-ng
 both "stress-ng --msg --verify, with types" stress_types stress-ng
