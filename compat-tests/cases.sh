@@ -64,6 +64,13 @@ await() { # what command...: until it succeeds, at most 60 seconds
     done
 }
 
+# Programs where other users can run them, who need not be able to reach what was built.
+for_all() { # program...
+    mkdir "$scratch/bin" "$scratch/lib"
+    cp "$@" "$scratch/bin" && cp "$BUILD/lib/libmqx_preload.so" "$scratch/lib" || exit 1
+    PATH=$scratch/bin:$PATH
+}
+
 # What a folder's library sets up around each case, in the case's directory.
 run_case() { # function
     "$1"

@@ -3,11 +3,7 @@
 # a store of its own in $MQX_STORE.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../cases.sh"
-# Programs where other users can run them.
-mkdir "$scratch/bin"
-cp "$BUILD"/bin/mqx "$BUILD"/bin/mqxd "$BUILD"/examples/{producer,consumer} "$scratch/bin"
-mkdir "$scratch/lib" && cp "$BUILD/lib/libmqx_preload.so" "$scratch/lib"
-PATH=$scratch/bin:$PATH
+for_all "$BUILD"/bin/mqx{,d} "$BUILD"/examples/{producer,consumer}
 
 run_case() { # function
     export MQX_STORE=$case_dir/store

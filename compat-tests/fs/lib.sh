@@ -3,7 +3,7 @@
 # mqxfs of its own on $m, which `try` ends and unmounts however the case ends.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../cases.sh"
-PATH=$BUILD/bin:$PATH
+for_all "$BUILD"/bin/*
 # By itself, where a mount is detached at the very moment in which it reads a request.
 libfuse_says='fuse: reading device: Software caused connection abort'
 

@@ -2,6 +2,7 @@
 # Programs that use queues as files, file_calls.c and file_ready.c, by root and two ordinary users.
 . "$(dirname "$0")/lib.sh"
 
+cp "$BUILD"/test/file_{calls,ready} "$scratch/bin" || exit 1
 USERS=mine
 [ "$(id -u)" = 0 ] && USERS="mine 1501 1502" ||
     skip "programs of other users" "only root can act as others"
@@ -17,7 +18,7 @@ prepared() { # user case size: with a new queue
     owner=$(owner_of_queue_for "$1")
     rm -f "$m/$2"
     as "$owner" mqx create --msgsize "$3" "$2" && as "$owner" chmod 666 "$m/$2" || no "no queue"
-    said=$(as "$1" ${4:+env} $4 timeout 120 "$BUILD/test/$program" "$m" "$2" 2>&1) ||
+    said=$(as "$1" ${4:+env} $4 timeout 120 "$program" "$m" "$2" 2>&1) ||
         no "$1, case $2: ${said:-it ended with $?}"
 }
 
@@ -46,7 +47,7 @@ beside_mq() {
     local i user
     for i in mq mq-blocked; do
         for user in $USERS; do
-            prepared "$user" "$i" 8192 "LD_PRELOAD=$BUILD/lib/libmqx_preload.so"
+            prepared "$user" "$i" 8192 "LD_PRELOAD=$scratch/lib/libmqx_preload.so"
         done
     done
 }

@@ -3,7 +3,8 @@
 # messages from there: mqx makes no such calls that they would see.
 . "$(dirname "$0")/../builds/lib.sh"
 programs=$root/compat-tests/programs
-MQX=$BUILD/lib/libmqx_preload.so
+for_all "$BUILD/bin/mqx"
+MQX=$scratch/lib/libmqx_preload.so
 
 compiled() {
     build wrapper.so -shared -fPIC -O1 -Wno-builtin-declaration-mismatch "$programs/wrapper.c" -ldl
