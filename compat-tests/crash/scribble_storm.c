@@ -27,6 +27,7 @@ static const struct mode modes[] = {
 };
 #define MODES (sizeof modes / sizeof *modes)
 
+static char program[PATH_MAX]; /* the scribbler */
 static uint64_t seconds = 3, rounds = MODES, scribblers = 1;
 
 /* --- a round ---------------------------------------------------------------------------------- */
@@ -42,14 +43,20 @@ static void target(char *path)
         snprintf(path, PATH_MAX, "%s/queues%s", dir, sick_name);
 }
 
-static pid_t start_scribbler(unsigned i)
+/* Before there is a mount namespace of our own: under chroot, its paths are others. */
+static void find_scribbler(void)
 {
-    char program[PATH_MAX], path[PATH_MAX], number[32];
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 12);
-    pid_t child;
 
     program[n < 0 ? 0 : n] = 0;
     strcat(dirname(program), "/scribble");
+}
+
+static pid_t start_scribbler(unsigned i)
+{
+    char path[PATH_MAX], number[32];
+    pid_t child;
+
     target(path);
     snprintf(number, sizeof number, "%" PRIu64, storm_mix(seed + round_number) + i + 1);
     child = storm_fork();
@@ -224,6 +231,7 @@ int main(int argc, char **argv)
         return 2;
     }
     shared = storm_shared(sizeof *shared);
+    find_scribbler();
     snprintf(sick_name, sizeof sick_name, "/sick-%d", (int)getpid());
     snprintf(well_name, sizeof well_name, "/well-%d", (int)getpid());
     for (round_number = 0; round_number < rounds; round_number++) {

@@ -135,10 +135,11 @@ int main(int argc, char **argv)
         seed = storm_mix(storm_now()) >> 32;
     chance = seed;
     use_one_cpu();
-    no_memory = kernel ? no_stores : memory_own();
     no_daemon = kernel ? "the kernel's queues" : daemon_configure();
     if (!kernel)
         no_stores = stores_load();
+    /* Last: under chroot, mappings have other paths in a mount namespace of one's own. */
+    no_memory = kernel ? "the kernel's queues" : memory_own();
     if (!kernel && getenv("MQX_DIR") && !only)
         run_first();
     storm_begin("step_storm", &seed);

@@ -8,13 +8,21 @@
 
 static pid_t daemon_pid;
 static char folder[4096]; /* of the configuration and the store */
+static char program[4200];
 
 const char *daemon_configure(void)
 {
     const char *base = getenv("TMPDIR");
-    char path[4200];
+    char path[4200], library[4096];
+    uintptr_t address;
     FILE *conf;
 
+    if (!stores_find_library("libmqx_preload", library, &address))
+        return "the library is not found among the mappings";
+    *strrchr(library, '/') = 0;
+    snprintf(program, sizeof program, "%s/../bin/mqxd", library);
+    if (access(program, X_OK) != 0)
+        return "there is no bin/mqxd beside the library's folder";
     snprintf(folder, sizeof folder, "%s/storm-step-XXXXXX", base ? base : "/tmp");
     if (!mkdtemp(folder))
         return "no folder can be made for its store";
@@ -31,7 +39,7 @@ const char *daemon_configure(void)
     return NULL;
 }
 
-static void become_mqxd(const char *program, const char *store, int out)
+static void become_mqxd(const char *store, int out)
 {
     cpu_set_t all;
 
@@ -60,23 +68,15 @@ static bool wait_ready(int in)
 
 const char *daemon_start(void)
 {
-    static char library[4096];
-    char program[4200], store[4200];
-    uintptr_t base;
+    char store[4200];
     int ends[2];
 
-    if (!stores_find_library("libmqx_preload", library, &base))
-        return "the library is not found among the mappings";
-    *strrchr(library, '/') = 0;
-    snprintf(program, sizeof program, "%s/../bin/mqxd", library);
     snprintf(store, sizeof store, "%s/store", folder);
-    if (access(program, X_OK) != 0)
-        return "there is no bin/mqxd beside the library's folder";
     if (pipe2(ends, O_CLOEXEC) != 0)
         storm_die("pipe");
     daemon_pid = storm_fork();
     if (daemon_pid == 0)
-        become_mqxd(program, store, ends[1]);
+        become_mqxd(store, ends[1]);
     close(ends[1]);
     storm_guard(STORM_LIMIT);
     if (wait_ready(ends[0]))
