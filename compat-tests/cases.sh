@@ -94,6 +94,15 @@ skip() { # name why
     echo "skip - $1: $2"
 }
 
+# If there is a command.
+needs() { # command name function
+    if command -v "$1" >/dev/null; then
+        try "$2" "$3"
+    else
+        skip "$2" "$1 is not installed"
+    fi
+}
+
 # As other users, or as root.
 try_as_root() { # name function
     if [ "$(id -u)" -eq 0 ]; then

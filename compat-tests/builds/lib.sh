@@ -21,12 +21,3 @@ talks() {
     is "the message is in mqx's queue" "by mqx" "$(mqx recv --nonblock talk 2>&1)"
     mqx unlink talk
 }
-
-# needs COMMAND NAME FUNCTION: try, if there is that command.
-needs() {
-    if command -v "$1" >/dev/null; then
-        try "$2" "$3"
-    else
-        skip "$2" "$1 is not installed"
-    fi
-}

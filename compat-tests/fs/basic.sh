@@ -314,12 +314,12 @@ a_damaged_queue_is_alone() {
     exec 3<>"$m/cut"
     echo x >&3
     truncate -s 0 "$MQX_DIR/queues/cut"
-    fails "Bad message" cat "$m/cut"
+    refused "Bad message" cat "$m/cut"
     perl -e 'open(F, "<&=3"); exit(defined(sysread(F, $x, 9)) ? 1 : $! == 5 ? 0 : 2)' ||
         no "reading what was open is no EIO: $?"
     exec 3<&-
     echo rubbish >"$MQX_DIR/queues/other"
-    fails "Bad message" cat "$m/other"
+    refused "Bad message" cat "$m/other"
     ls -l "$m" >/dev/null || no "ls -l failed"
     echo fine >"$m/good"
     is "the good one" fine "$(cat "$m/good")"

@@ -14,6 +14,14 @@ fails() { # errno text, command...: it fails, and says so
     grep -qF "$text" err || no "'$*' did not say '$text': $(cat err)"
 }
 
+# By mqxfs, which says why; who is not root is refused by the kernel before that, for the mode.
+refused() { # errno text, command...
+    local text=$1
+    shift
+    [ "$(id -u)" = 0 ] || text="Permission denied"
+    fails "$text" "$@"
+}
+
 # The users are ordinary ones, by number: they need not be in the password file.
 as() { # mine or user[:group,...], command...
     local user=${1%%:*} groups=--clear-groups

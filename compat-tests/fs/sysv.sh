@@ -202,7 +202,7 @@ try "removal: rm, waiting readers, open files" is_removed
 try "what was not read to its end goes back" gives_back
 try "mqxfs killed while it holds a message" survives_mqxfs
 try "what there is not" refuses
-try "poll" is_polled
+needs python3 "poll" is_polled
 if perl -MIPC::Msg -e 1 2>/dev/null; then
     try_as_root "other users, and who was given the queue" serves_other_users
 else

@@ -122,8 +122,12 @@ static long in_memory(const char *name)
 /* A program that locks all its memory, as those do that must answer in time. */
 static void locked(void)
 {
+    struct rlimit may;
     mqd_t q;
 
+    must_work(getrlimit(RLIMIT_MEMLOCK, &may), "getrlimit");
+    if (geteuid() != 0 && may.rlim_cur != RLIM_INFINITY)
+        skip("no more than %lu bytes may be locked", (unsigned long)may.rlim_cur);
     if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
         skip("mlockall: %s", strerror(errno));
     q = new_queue("/q", 300, 5000);
