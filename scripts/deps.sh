@@ -1,7 +1,7 @@
 #!/bin/bash
 # Is everything there that building, testing and the demo need?  As root on a
 # Debian-like system, install what is missing; else say the one command to run.
-# `deps.sh test` also installs what tests make use of, if it can: those that lack
+# `deps.sh test` does so too for what tests make use of, if it can: those that lack
 # it are skipped.
 
 missing=()
@@ -56,7 +56,7 @@ look_for_tests() {
     need_command strace strace
     # Sanitizers and the fuzzer: a package of its own, by the version of clang's.
     compgen -G "$(clang -print-resource-dir 2>/dev/null)/lib/*/libclang_rt.fuzzer*" >/dev/null ||
-        missing+=("libclang-rt-$(apt-cache depends clang | sed -n 's/.* clang-//p')-dev")
+        missing+=("$(apt-cache depends clang | sed -n 's/.* clang-\(.*\)/libclang-rt-\1-dev/p')")
     perl -MIPC::Msg -e 1 2>/dev/null || missing+=(perl)
     /usr/bin/python3 -c 'import sysv_ipc' 2>/dev/null || missing+=(python3-sysv-ipc)
     [ -x /usr/bin/cargo ] || missing+=(cargo)
@@ -79,13 +79,20 @@ install_for_tests() {
     look_for_tests # by the names that apt knows now
     for package in "${missing[@]}"; do
         [ -n "$package" ] && log=$(install "$package") ||
-            echo "deps: could not install ${package:-libflorist-dev}: tests that need it are skipped" >&2
+            echo "deps: could not install ${package:-what apt does not know}: tests that need it are skipped" >&2
     done
 }
 
+say_for_tests() {
+    look_for_tests
+    [ ${#missing[@]} -eq 0 ] && return
+    echo "deps: tests that need what is not installed are skipped; to have them all, run, as root:" >&2
+    echo "    apt-get update && apt-get install -y ${missing[*]}" >&2
+}
+
 export DEBIAN_FRONTEND=noninteractive
-if [ "$1" = test ] && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
-    install_for_tests
+if [ "$1" = test ] && command -v apt-get >/dev/null; then
+    if [ "$(id -u)" -eq 0 ]; then install_for_tests; else say_for_tests; fi
 fi
 look
 [ ${#missing[@]} -eq 0 ] && exit 0
