@@ -245,7 +245,8 @@ static void killed_anywhere(void)
         atomic_store(&m->value[slot], (uint64_t)instructions);
         mqxi_durable_mark(q, slot);
         WAIT_FOR(atomic_load(&m->seen[slot]) == (uint64_t)instructions);
-        instructions += SANITIZED ? 509 : 1; /* sanitizers add thousands */
+        /* Sanitizers add thousands, and who is not root looks for root's doorbell, too. */
+        instructions += SANITIZED ? 509 : geteuid() != 0 ? 7 : 1;
     } while (true);
     CHECK(instructions > 20); /* or it was not stepped at all */
     murder(looker);
