@@ -91,6 +91,8 @@ void damage_make_bell(void);
 void damage_must(bool ok, const char *what, long got);
 /* 0, -EBADMSG, -EIO, or what else may be: a damaged queue is no excuse for another error. */
 bool damage_may(long r, int other);
+/* The same of mq_open: the mode may be damaged, too, which refuses who is not root. */
+bool damage_may_open(long r, int other);
 
 /* libFuzzer's: how inputs are changed and crossed, record by record. */
 size_t damage_mutate(uint8_t *data, size_t size, size_t most, unsigned seed,

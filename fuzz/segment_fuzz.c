@@ -189,7 +189,7 @@ static void posix(struct run *run, const struct damage_record *d)
     int r = mq < 0 ? -errno : 0;
     struct mq_attr attr;
 
-    damage_must(damage_may(r, -ENOENT) || r == -ESRCH, "mq_open", r);
+    damage_must(damage_may_open(r, -ENOENT) || r == -ESRCH, "mq_open", r);
     if (r < 0)
         return;
     r = mqx_getattr(mq, &attr);

@@ -192,8 +192,7 @@ static void posix(struct mqxi_queue *q)
     struct mq_attr attr;
     int r = mq < 0 ? -errno : 0;
 
-    /* The mode is one of its bytes. */
-    must(damage_may(r, sync ? -ESRCH : 0) || (r == -EACCES && geteuid() != 0), "mq_open", r);
+    must(damage_may_open(r, sync ? -ESRCH : 0), "mq_open", r);
     if (r < 0)
         return;
     r = mqx_getattr(mq, &attr);
