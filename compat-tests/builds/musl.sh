@@ -81,6 +81,7 @@ preloaded() {
     timeout 60 env LD_PRELOAD="$MUSL/lib/libmqx_preload.so" "$MUSL/test-plain" \
         close attr send receive order thread notify >log 2>&1
     awk -f "$root/scripts/outcomes.awk" log >outcomes
+    if [ "$(id -u)" != 0 ]; then sed -i '/SKIPPED$/d' outcomes; fi # what only root can
     is "did not pass" "" "$(grep -v 'OK$' outcomes)"
     [ "$(wc -l <outcomes)" -gt 70 ] || no "only $(wc -l <outcomes) cases were run"
     MQX_DIR=/dev/null status 1 env LD_PRELOAD="$MUSL/lib/libmqx_preload.so" "$MUSL/test-plain" send
