@@ -109,7 +109,8 @@ int journal_open(struct journal *j, const char *dir, bool write)
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
         return take(j, fd, (uint64_t)st.st_size);
     close(fd);
-    return failed(j->path, "cannot be used", EBADMSG);
+    say("store %s: it is no file; remove it, or put back the one that was there", j->path);
+    return -EBADMSG;
 }
 
 int journal_make(struct journal *j, const char *dir, uint64_t size)
@@ -147,8 +148,10 @@ int journal_grow(struct journal *j, uint64_t size)
 {
     int e = fill(j->fd, j->size, size);
 
-    if (e)
+    if (e) {
+        (void)!ftruncate(j->fd, (off_t)j->size); /* what it took is for others */
         return failed(j->path, "cannot be made larger", e);
+    }
     j->size = size;
     return 0;
 }
