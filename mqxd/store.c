@@ -418,8 +418,11 @@ int store_delete_queue(struct store *s, const uint8_t *uuid)
     struct message_key first = record_message_key(uuid, 0);
     MDB_val key = {sizeof(first), &first}, value;
     MDB_cursor *c;
-    int r = mdb_cursor_open(s->txn, s->messages, &c);
+    int r;
 
+    if (s->logging)
+        return -EOVERFLOW;
+    r = mdb_cursor_open(s->txn, s->messages, &c);
     if (r)
         return failed(s, "a queue cannot be deleted", r);
     r = mdb_cursor_get(c, &key, &value, MDB_SET_RANGE);
