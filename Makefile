@@ -205,6 +205,8 @@ $(B)/test/cut_storm: $(patsubst %,$(B)/obj/compat-tests/durable/%.o,cut_storm cu
 	$(call link,)
 $(B)/test/cutfs: $(patsubst %,$(B)/obj/compat-tests/durable/%.o,cutfs cut/disk cut/power)
 	$(call link,$(FUSE_LIBS))
+$(B)/test/numbers: $(B)/obj/compat-tests/durable/numbers.o
+	$(call link,)
 $(B)/test/step_storm: $(call objects,compat-tests/crash/step)
 $(B)/test/kill_storm: $(call objects,compat-tests/crash/kill)
 $(B)/test/stop_storm: $(call objects,compat-tests/crash/stop)

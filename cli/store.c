@@ -84,6 +84,11 @@ static int check(const char *dir)
     print_size(size.file);
     fputs(", in use: ", stdout);
     print_size(size.used);
+    if (size.journal) {
+        fputs("; the journal has ", stdout);
+        print_size(size.journal);
+        printf(", commits in it: %" PRIu64, size.commits);
+    }
     if (wrong)
         printf("\nwrong: %" PRId64 "\n", wrong);
     else

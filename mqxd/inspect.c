@@ -377,7 +377,9 @@ int inspect_size(struct inspect *s, struct inspect_size *out)
 
     if (r < 0 || stat(path, &file) < 0)
         return inspect_failed(s, "cannot be read", r < 0 ? -r : errno);
-    *out = (struct inspect_size){.file = (uint64_t)file.st_size};
+    *out = (struct inspect_size){.file = (uint64_t)file.st_size, .commits = s->journal.commits};
+    if (s->journal.nonce) /* the database names it */
+        out->journal = s->journal.size;
     for (unsigned i = 0; r == 0 && i < sizeof(trees) / sizeof(*trees); i++) {
         r = inspect_failed(s, "cannot be read", mdb_stat(s->txn, trees[i], &st));
         out->used += r == 0 ? pages(&st) * st.ms_psize : 0;

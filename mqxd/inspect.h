@@ -42,9 +42,11 @@ int inspect_each_message(struct inspect *s, const uint8_t *uuid,
                          int (*each)(const MDB_val *key, const MDB_val *value, void *arg),
                          void *arg);
 
-/* Bytes of the file, and of them in use. */
+/* Bytes of data.mdb, and of them in use; of the journal, and commits in it that are not in data.mdb
+ * yet.  Without a journal that counts both are 0. */
 struct inspect_size {
     uint64_t file, used;
+    uint64_t journal, commits;
 };
 int inspect_size(struct inspect *s, struct inspect_size *out);
 

@@ -181,7 +181,7 @@ static int replace(struct inspect *s, uint64_t *before, uint64_t *after)
         r = inspect_size(s, &size);
     if (r < 0)
         return r;
-    *before = size.file;
+    *before = size.file + s->journal.size;
     snprintf(path, sizeof(path), "%s/lock.mdb", s->dir);
     if (unlink(path) < 0 && errno != ENOENT)
         return said(path, -errno);

@@ -159,7 +159,7 @@ int journal_grow(struct journal *j, uint64_t size)
 void journal_turn(struct journal *j, uint64_t nonce)
 {
     j->nonce = nonce;
-    j->end = j->changes = j->bytes = 0;
+    j->end = j->commits = j->changes = j->bytes = 0;
 }
 
 /* --- records ---------------------------------------------------------------------------------- */
@@ -220,6 +220,7 @@ static uint64_t read_record(const struct journal *j, uint64_t at, struct journal
 static void passed(struct journal *j, const struct journal_record *record, uint64_t end)
 {
     j->end = UP(end);
+    j->commits++;
     j->changes += record->changes;
     j->bytes += record->bytes;
 }

@@ -51,7 +51,8 @@ struct journal {
     uint64_t nonce;   /* of its records */
     uint64_t at;      /* where the next change of the record being made goes */
     uint32_t making;  /* changes in that */
-    uint64_t changes; /* in all others */
+    uint64_t commits; /* all others: records, */
+    uint64_t changes; /* in them, */
     uint64_t bytes;   /* of those */
 };
 
