@@ -265,7 +265,7 @@ $(B)/fuzz/mount_fuzz: $(DAMAGE) $(B)/fuzz/obj/fuzz/fake_fuse.o \
 CLI_FUZZED := $(call fuzzed,cli) $(patsubst %,$(B)/fuzz/obj/%.o,$(STORED))
 $(B)/fuzz/cli_fuzz: $(DAMAGE) $(CLI_FUZZED)
 $(B)/fuzz/cli_fuzz: FUZZLIBS := -lm -llmdb $(SODIUM)
-$(B)/fuzz/store_fuzz: $(filter-out %/log.o,$(call fuzzed,mqxd))
+$(B)/fuzz/store_fuzz: $(B)/fuzz/obj/fuzz/fake_journal.o $(filter-out %/log.o,$(call fuzzed,mqxd))
 $(B)/fuzz/store_fuzz: FUZZLIBS := -llmdb $(SODIUM)
 $(B)/fuzz/names_fuzz: $(CLI_FUZZED)
 $(B)/fuzz/names_fuzz: FUZZLIBS := -lm -llmdb $(SODIUM)

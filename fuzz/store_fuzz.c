@@ -2,11 +2,13 @@
  * The store with anything in it.  Half of the inputs are records: mqxd's start
  * is gone through with them, and what it restores are queues that work.  The
  * other half damages the bytes of a good store's file: what check.c lets through
- * LMDB must be able to read and to change.
+ * LMDB must be able to read and to change.  To both there may be a journal, whose
+ * records have a right nonce and a right check, or damages.
  *
  * Input: 'r', then records: database (or that it is an encrypted message), length
- * of the key, key, length of the value (2 bytes), value; or 'f', then damages: page, place in it, what is put
- * there, and whether it is.
+ * of the key, key, length of the value (2 bytes), value; or 'f', then damages: page, place in it,
+ * what is put there, and whether it is.  'R' and 'F': before that there is a journal: length of the
+ * input for it (2 bytes), see fake_journal.h.
  */
 #include "store.h"
 
@@ -24,6 +26,9 @@
 #include "check.h"
 #include "discover.h"
 #include "engine.h"
+#include "fake_journal.h"
+#include "inspect.h"
+#include "journal.h"
 #include "log.h"
 #include "mirror.h"
 #include "must.h"
@@ -38,14 +43,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define PAGE 4096u
 
-struct input {
-    const uint8_t *at;
-    size_t left;
-};
-
 static char dir[PATH_MAX], file[PATH_MAX + 16];
 static uint8_t *good; /* the file of a good store */
 static size_t good_size;
+static struct {
+    uint8_t *bytes;
+    size_t size;
+} goods[2];            /* the second one names a journal */
 static unsigned lines; /* that were said */
 static struct keys *keys;
 
@@ -68,28 +72,6 @@ void say_event(enum say_level level, const char *event, const char *queue, const
     (void)queue;
     (void)format;
     lines++;
-}
-
-static uint64_t eat(struct input *in, size_t bytes)
-{
-    uint64_t value = 0;
-
-    if (bytes > in->left)
-        bytes = in->left;
-    memcpy(&value, in->at, bytes);
-    in->at += bytes;
-    in->left -= bytes;
-    return value;
-}
-
-/* So many bytes, or what is left. */
-static MDB_val eat_bytes(struct input *in, size_t bytes)
-{
-    MDB_val v = {bytes < in->left ? bytes : in->left, (void *)(uintptr_t)in->at};
-
-    in->at += v.mv_size;
-    in->left -= v.mv_size;
-    return v;
 }
 
 /* --- a good store -------------------------------------------------------------------------- */
@@ -137,16 +119,16 @@ static int delete_some(struct store *s, void *arg)
 
 static void clear_store(void)
 {
-    static const char *const names[] = {"data.mdb", "lock.mdb", "mqxd.lock"};
+    static const char *const names[] = {"data.mdb", "lock.mdb", "mqxd.lock", JOURNAL_FILE};
     char path[PATH_MAX + 16];
 
-    for (int i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
         snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
         unlink(path);
     }
 }
 
-static void read_good(void)
+static void read_good(int which)
 {
     struct stat st;
     int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -156,6 +138,24 @@ static void read_good(void)
     good = malloc(good_size);
     must(good && read(fd, good, good_size) == st.st_size, file, errno);
     close(fd);
+    goods[which].bytes = good;
+    goods[which].size = good_size;
+}
+
+static void name_journal(void)
+{
+    uint64_t nonce = FAKE_NONCE;
+    MDB_val key = {7, "journal"}, value = {sizeof(nonce), &nonce};
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi db;
+
+    must(mdb_env_create(&env) == 0 && mdb_env_set_maxdbs(env, 8) == 0 &&
+             mdb_env_open(env, dir, 0, 0600) == 0 && mdb_txn_begin(env, NULL, 0, &txn) == 0 &&
+             mdb_dbi_open(txn, "meta", 0, &db) == 0 && mdb_put(txn, db, &key, &value, 0) == 0 &&
+             mdb_txn_commit(txn) == 0,
+         "a journal cannot be named", 0);
+    mdb_env_close(env);
 }
 
 static void make_keys(void)
@@ -192,8 +192,55 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     must(store_transact(s, delete_some, NULL) == 0, "another one", 0);
     store_close(s);
     must(check_database(file, why, sizeof(why)) == 0, why, 0);
-    read_good();
+    read_good(0);
+    name_journal();
+    read_good(1);
     return 0;
+}
+
+/* --- a journal ----------------------------------------------------------------------------- */
+
+static bool with_journal; /* the database is to name it */
+
+static int look_at_record(const MDB_val *key, const MDB_val *value, void *arg)
+{
+    const volatile uint8_t *k = key->mv_data, *v = value->mv_data;
+
+    for (size_t i = 0; i < key->mv_size; i++)
+        *(uint64_t *)arg += k[i];
+    for (size_t i = 0; i < value->mv_size; i += 64)
+        *(uint64_t *)arg += v[i];
+    return 0;
+}
+
+/* As mqx store does: a copy has what the store has, and needs no journal. */
+static void inspect(bool sound)
+{
+    uint64_t sum = 0, size, copied = 0;
+    struct inspect s;
+    char to[PATH_MAX + 16], path[PATH_MAX + 32];
+    int r;
+
+    lines = 0;
+    r = inspect_open(dir, &s);
+    must(r == 0 || lines > 0, "mqx would end and not say why", r);
+    if (r < 0)
+        return;
+    r = inspect_each(&s, s.messages, look_at_record, &sum);
+    must(r == 0 || !sound, "messages cannot be read", r);
+    snprintf(to, sizeof(to), "%s-copy", dir);
+    snprintf(path, sizeof(path), "%s/data.mdb", to);
+    unlink(path);
+    r = inspect_backup(&s, to, &size);
+    inspect_close(&s);
+    must(r == 0 || !sound, "a copy cannot be made", r);
+    if (r < 0)
+        return;
+    must(inspect_open(to, &s) == 0, "the copy cannot be read", 0);
+    must(s.change_count == 0 && s.journal.fd < 0, "the copy has a journal", 0);
+    must(inspect_each(&s, s.messages, look_at_record, &copied) == 0, "the copy's messages", 0);
+    must(sum == copied, "the copy has other messages", 0);
+    inspect_close(&s);
 }
 
 /* --- records ------------------------------------------------------------------------------- */
@@ -238,6 +285,7 @@ static void make_store(struct input *in)
     static const char *const names[] = {"meta", "queues", "messages"};
     static const uint64_t format[2] = {UINT64_C(0x31726f74732d7871), STORE_FORMAT};
     MDB_val key = {6, "format"}, value = {sizeof(format), (void *)(uintptr_t)format};
+    uint64_t nonce = FAKE_NONCE;
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi db[3];
@@ -249,6 +297,9 @@ static void make_store(struct input *in)
     for (int i = 0; i < 3; i++)
         must(mdb_dbi_open(txn, names[i], MDB_CREATE, &db[i]) == 0, names[i], 0);
     mdb_put(txn, db[0], &key, &value, 0);
+    if (with_journal)
+        mdb_put(txn, db[0], &(MDB_val){7, (void *)(uintptr_t) "journal"},
+                &(MDB_val){sizeof(nonce), &nonce}, 0);
     while (in->left > 0) {
         unsigned which = (unsigned)eat(in, 1) % 16;
 
@@ -338,6 +389,8 @@ static void try_records(struct input *in)
     int r;
 
     make_store(in);
+    if (with_journal)
+        inspect(true);
     lines = 0;
     r = store_open(dir, &m.store);
     if (r == 0)
@@ -456,9 +509,13 @@ static void use_store(struct store *s)
     store_seal_queue(s, uuid, &sum);
     store_rekey(s, &sum);
     store_transact(s, change, uuid);
+    store_commit(s, change, uuid);
+    store_commit(s, change, uuid);
     store_transact(s, delete_it, uuid);
+    store_commit(s, change, uuid);
     store_each_message(s, uuid, look, &sum);
     store_transact(s, put_some, NULL);
+    store_finish(s);
 }
 
 static void try_damage(struct input *in)
@@ -469,13 +526,15 @@ static void try_damage(struct input *in)
     int fd, r;
 
     if (!bytes)
-        bytes = malloc(good_size);
+        bytes = malloc(goods[0].size + goods[1].size);
     must(bytes != NULL, "malloc", 0);
     memcpy(bytes, good, good_size);
     size = damage(bytes, in);
     fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     must(fd >= 0 && write(fd, bytes, size) == (ssize_t)size, file, errno);
     close(fd);
+    if (with_journal)
+        inspect(false);
     lines = 0;
     r = store_open(dir, &s);
     must(r == 0 || lines > 0, "mqxd would end and not say why", r);
@@ -487,10 +546,20 @@ static void try_damage(struct input *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct input in = {data, size};
+    struct input in = {data, size}, journal;
+    int what = (int)eat(&in, 1);
 
     clear_store();
-    if (eat(&in, 1) == 'f')
+    with_journal = what == 'R' || what == 'F';
+    good = goods[with_journal].bytes;
+    good_size = goods[with_journal].size;
+    if (with_journal) {
+        MDB_val bytes = eat_bytes(&in, eat(&in, 2));
+
+        journal = (struct input){bytes.mv_data, bytes.mv_size};
+        fake_journal(dir, &journal);
+    }
+    if (what == 'f' || what == 'F')
         try_damage(&in);
     else
         try_records(&in);

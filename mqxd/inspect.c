@@ -305,7 +305,8 @@ static int each_of(struct inspect *s, struct both *b,
         else if (c->value)
             r = each(&(MDB_val){sizeof(*c->key), (void *)(uintptr_t)c->key},
                      &(MDB_val){c->len, (void *)(uintptr_t)c->value}, arg);
-        b->change += order >= 0;
+        if (order >= 0)
+            b->change++;
         if (order <= 0)
             found = mdb_cursor_get(b->cursor, &key, &value, MDB_NEXT);
     }
@@ -344,6 +345,15 @@ static const struct journal_change *first_change(const struct inspect *s, const 
     return s->changes + from;
 }
 
+static void changes_of(const struct inspect *s, const uint8_t *uuid, struct both *b)
+{
+    const struct journal_change *end = s->changes + s->change_count;
+
+    b->change = b->end = first_change(s, uuid);
+    while (b->end < end && memcmp(b->end->key, uuid, 16) == 0)
+        b->end++;
+}
+
 int inspect_each_message(struct inspect *s, const uint8_t *uuid,
                          int (*each)(const MDB_val *key, const MDB_val *value, void *arg),
                          void *arg)
@@ -354,9 +364,8 @@ int inspect_each_message(struct inspect *s, const uint8_t *uuid,
 
     if (r < 0)
         return r;
-    b.change = b.end = first_change(s, uuid);
-    while (b.end < s->changes + s->change_count && memcmp(b.end->key, uuid, 16) == 0)
-        b.end++;
+    if (s->change_count > 0)
+        changes_of(s, uuid, &b);
     r = each_of(s, &b, each, arg);
     mdb_cursor_close(b.cursor);
     return r;

@@ -129,7 +129,7 @@ static int rewrite(struct store *s, MDB_cursor *c, const MDB_val *key, MDB_val v
 
     if (r == 0 && !seal_is(&value)) { /* it moves when it is written */
         r = store_plain_room(s, m.len);
-        if (r == 0)
+        if (r == 0 && m.len > 0)
             data = memcpy(s->plain, data, m.len);
     }
     if (r < 0)
