@@ -182,6 +182,8 @@ $(call tests,libmqx): $(B)/test/%: $(B)/obj/libmqx/%.o $(B)/lib/libmqx.a
 $(B)/test/wake_test: LDFLAGS += -Wl,--wrap=mqxi_event_sleep
 # It lets somebody fall asleep between two calls of one who wakes.
 $(B)/test/wait_test: LDFLAGS += -Wl,--wrap=syscall
+# Somebody else writes between their steps.
+$(B)/test/inspect_test: LDFLAGS += -Wl,--wrap=mdb_txn_begin,--wrap=mdb_env_copyfd2,--wrap=pread
 define unit
 $$(call tests,$(1)): $$(B)/test/%: $$(B)/obj/$(1)/%.o $$(filter-out %/main.o,$$(call objects,$(1))) \
                   $$(B)/lib/libmqx.a

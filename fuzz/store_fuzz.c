@@ -239,7 +239,7 @@ static void inspect(bool sound)
     must(inspect_open(to, &s) == 0, "the copy cannot be read", 0);
     must(s.change_count == 0 && s.journal.fd < 0, "the copy has a journal", 0);
     must(inspect_each(&s, s.messages, look_at_record, &copied) == 0, "the copy's messages", 0);
-    must(sum == copied, "the copy has other messages", 0);
+    must(sum == copied || !sound, "the copy has other messages", 0);
     inspect_close(&s);
 }
 

@@ -50,7 +50,8 @@ struct inspect_size {
 };
 int inspect_size(struct inspect *s, struct inspect_size *out);
 
-/* A copy as data.mdb in another directory, which is made, and has none; the copy's size. */
+/* A copy as data.mdb in another directory, which is made, and has none; the copy's size.  It is the
+ * last thing that can be done before inspect_close. */
 int inspect_backup(struct inspect *s, const char *to, uint64_t *size);
 
 /* Write it anew without the room that is not used.  -EBUSY: somebody uses it. */

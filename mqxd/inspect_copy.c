@@ -23,13 +23,24 @@ static int said(const char *path, int r)
     return r;
 }
 
+/* mqxd may have made it larger than our map while we looked at it. */
+static int write_to(struct inspect *s, int fd)
+{
+    int r;
+
+    do {
+        r = mdb_env_copyfd2(s->env, fd, MDB_CP_COMPACT);
+    } while (r == MDB_MAP_RESIZED && mdb_env_set_mapsize(s->env, 0) == 0);
+    return r;
+}
+
 static int write_copy(struct inspect *s, const char *path)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), r;
 
     if (fd < 0)
         return said(path, -errno);
-    r = mdb_env_copyfd2(s->env, fd, MDB_CP_COMPACT);
+    r = write_to(s, fd);
     if (r == 0 && fsync(fd) < 0)
         r = errno;
     if (close(fd) < 0 && r == 0)
@@ -70,7 +81,7 @@ static int put_journal(struct inspect *s, MDB_env *env, int fd, off_t size)
     if (r == 0)
         r = journal_nonce(txn, meta, &nonce);
     if (r == 0 && s->journal.fd < 0)
-        r = EAGAIN; /* it was made just now */
+        r = EAGAIN; /* it has been made just now */
     if (r == 0) {
         journal_scan(&s->journal, nonce);
         r = have_room(&s->journal, fd, size);
@@ -110,11 +121,12 @@ static int complete_copy(struct inspect *s, const char *path, struct stat *st)
     if (r == 0 && (fstat(fd, st) < 0 || ftruncate(fd, st->st_size) < 0 || fsync(fd) < 0))
         r = errno;
     close(fd);
-    if (r)
+    if (r && r != EAGAIN)
         say("%s: cannot be completed from the journal: %s", path, mdb_strerror(r));
     return r > 0 ? -r : r < 0 ? -EIO : 0;
 }
 
+/* -EAGAIN (not said): once more. */
 static int write_complete(struct inspect *s, const char *part, struct stat *st)
 {
     char why[100];
@@ -146,7 +158,13 @@ static int copy(struct inspect *s, const char *to, uint64_t *size)
 
     if (r < 0)
         return said(to, r);
+    mdb_txn_abort(s->txn); /* the copy has its own, and this one would keep the map as it is */
+    s->txn = NULL;
     r = write_complete(s, part, &st);
+    if (r == -EAGAIN) /* now there is a journal, unless somebody removed it */
+        r = write_complete(s, part, &st);
+    if (r == -EAGAIN)
+        say("store %s: its journal is missing, which has what was stored last", s->dir);
     if (r == 0 && (rename(part, path) < 0 || file_sync_directory(to) < 0))
         r = said(path, -errno);
     if (r < 0)
