@@ -158,6 +158,14 @@ int inspect_read_journal(struct inspect *s)
     return r == -ENOENT ? 0 : r;
 }
 
+/* By mqxd, which may have written the journal while we read it. */
+static bool is_used(const struct inspect *s)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_start = STORE_LOCK_USES, .l_len = 1};
+
+    return s->lock >= 0 && fcntl(s->lock, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 /* 1: it has been made just now. */
 static int take_journal(struct inspect *s)
 {
@@ -171,6 +179,8 @@ static int take_journal(struct inspect *s)
     if (s->journal.fd < 0)
         return 1;
     journal_scan(&s->journal, nonce);
+    if (!is_used(s) && journal_damaged(&s->journal))
+        return -EBADMSG;
     r = journal_changes(&s->journal, &s->changes, &s->change_count);
     return r < 0 ? inspect_failed(s, "cannot be read", -r) : 0;
 }

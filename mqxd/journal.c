@@ -159,7 +159,7 @@ int journal_grow(struct journal *j, uint64_t size)
 void journal_turn(struct journal *j, uint64_t nonce)
 {
     j->nonce = nonce;
-    j->end = j->commits = j->changes = j->bytes = 0;
+    j->end = j->behind = j->commits = j->changes = j->bytes = 0;
 }
 
 /* --- records ---------------------------------------------------------------------------------- */
@@ -252,6 +252,21 @@ void journal_scan(struct journal *j, uint64_t nonce)
     journal_turn(j, nonce);
     while (j->end < j->size && (end = read_record(j, j->end, &record)) != 0)
         passed(j, &record, end);
+    for (uint64_t at = j->end + JOURNAL_ALIGN; at < j->size && !j->behind; at += JOURNAL_ALIGN)
+        if (read_record(j, at, &record))
+            j->behind = at;
+}
+
+bool journal_damaged(const struct journal *j)
+{
+    unsigned long long end = j->end, behind = j->behind;
+
+    if (behind)
+        say("store %s: it is damaged at byte %llu, and there are commits behind that, from byte "
+            "%llu on; it was not touched: put copies of it and data.mdb in their place, or do "
+            "without these (truncate -s %llu)",
+            j->path, end, behind, end);
+    return behind != 0;
 }
 
 /* --- making one ------------------------------------------------------------------------------- */

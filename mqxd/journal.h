@@ -48,6 +48,7 @@ struct journal {
     uint8_t *image;   /* what the file has until `end`, and behind that the record being made */
     uint64_t size;    /* of the file */
     uint64_t end;     /* of the last record */
+    uint64_t behind;  /* a record, although there is none at `end`; 0: that is not so */
     uint64_t nonce;   /* of its records */
     uint64_t at;      /* where the next change of the record being made goes */
     uint32_t making;  /* changes in that */
@@ -75,6 +76,9 @@ void journal_close(struct journal *j);
  * for its nonce: whatever happens in between, the two go together. */
 int journal_read(struct journal *j);
 void journal_scan(struct journal *j, uint64_t nonce);
+/* After that, of one that nobody writes: a record of it is damaged, since others come behind it,
+ * each of which was begun when those before it were on disk.  Says it. */
+bool journal_damaged(const struct journal *j);
 /* As large as that, at once, or it is as it was. */
 int journal_grow(struct journal *j, uint64_t size);
 /* All that it has is elsewhere now: it begins anew. */

@@ -350,6 +350,8 @@ static void changed_byte(void)
         reopen(&j, NONCE);
         good = j.image + JOURNAL_ALIGN;
         IS(found(&j), i < len ? 1 : 5);
+        IS(j.behind, i < len ? 3 * JOURNAL_ALIGN : 0);
+        CHECK(i > 0 || journal_damaged(&j)); /* it would say it for each byte */
         IS(j.end, (i < len ? 1 : 4) * JOURNAL_ALIGN);
         scribble(JOURNAL_ALIGN + i, &is, 1);
     }
@@ -370,6 +372,7 @@ static void cut_short(void)
             continue;
         reopen(&j, NONCE);
         IS(found(&j), in_pages[len / (off_t)JOURNAL_ALIGN]);
+        IS(j.behind, 0);
         CHECK(j.end <= j.size);
     }
     journal_close(&j);
@@ -400,6 +403,7 @@ static void other_times(void)
     reopen(&j, NONCE + 1); /* page 1 begins with a whole record of before */
     IS(found(&j), 1);
     IS(j.end, JOURNAL_ALIGN);
+    IS(j.behind, 0);
     reopen(&j, NONCE);
     IS(found(&j), 0);
     reopen(&j, 0);

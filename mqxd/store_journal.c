@@ -247,7 +247,8 @@ int store_journal_open(struct store *s)
     }
     if (r == 0)
         r = journal_read(&s->journal);
-    if (r == 0)
-        journal_scan(&s->journal, nonce);
-    return r;
+    if (r < 0)
+        return r;
+    journal_scan(&s->journal, nonce);
+    return journal_damaged(&s->journal) ? -EBADMSG : 0;
 }

@@ -445,24 +445,6 @@ static void anothers(void)
     store_close(s);
 }
 
-/* As a copy is made of one that was killed. */
-static void copied(void)
-{
-    char there[PATH_MAX];
-    struct store *s = begin(), *other = NULL;
-    struct seen seen = {0};
-
-    put(s, 3, 1, 5000, 'b');
-    store_close(s);
-    snprintf(there, sizeof(there), "%s/copy", getenv("MQX_DIR"));
-    shell("mkdir ../copy && cp data.mdb journal ../copy");
-    IS(store_open(there, &other), 0);
-    IS(store_each_message(other, one, see, &seen), 0);
-    IS(seen.count, 11);
-    IS(seen.fills[3], 'b');
-    store_close(other);
-}
-
 /* --- much ------------------------------------------------------------------------------------- */
 
 /* A batch that is larger than a record may be does not come before what was committed earlier. */
@@ -599,13 +581,19 @@ static void moved_to_small_disk(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(killed),     UNIT(killed_often),
-        UNIT(finished),   UNIT(left_behind),
-        UNIT(queues),     UNIT(sealed),
-        UNIT(missing),    UNIT(anothers),
-        UNIT(copied),     UNIT(large_batch),
-        UNIT(filled),     UNIT(given_up),
-        UNIT(small_disk), UNIT(moved_to_small_disk),
+        UNIT(killed),
+        UNIT(killed_often),
+        UNIT(finished),
+        UNIT(left_behind),
+        UNIT(queues),
+        UNIT(sealed),
+        UNIT(missing),
+        UNIT(anothers),
+        UNIT(large_batch),
+        UNIT(filled),
+        UNIT(given_up),
+        UNIT(small_disk),
+        UNIT(moved_to_small_disk),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
