@@ -335,6 +335,23 @@ static int find_meta(struct check *c, struct meta *out)
     return c->transaction && out->transaction != c->transaction ? -EAGAIN : 1;
 }
 
+/* LMDB maps the file where and as it says. */
+static bool mappable(const struct check *c, const struct meta *m)
+{
+    return m->tree[FREE_PAGES].page_size == c->page_size && m->address == 0 &&
+           m->map_size <= MAPPABLE;
+}
+
+static int look_at_head(struct check *c)
+{
+    struct meta m;
+    int r = find_meta(c, &m);
+
+    if (r > 0 && !mappable(c, &m))
+        return damaged(c, "its head does not make sense");
+    return r < 0 ? r : 0;
+}
+
 static int check_file(struct check *c)
 {
     struct meta m;
@@ -342,8 +359,7 @@ static int check_file(struct check *c)
 
     if (r <= 0)
         return r;
-    if (m.tree[FREE_PAGES].page_size != c->page_size || m.address != 0 || m.map_size > MAPPABLE ||
-        m.last_page >= m.map_size / c->page_size)
+    if (!mappable(c, &m) || m.last_page >= m.map_size / c->page_size)
         return damaged(c, "its head does not make sense");
     c->pages = m.last_page + 1;
     c->seen = calloc(1, c->pages / 8 + 1);
@@ -354,9 +370,8 @@ static int check_file(struct check *c)
     return r < 0 ? r : check_tree(c, &m.tree[FREE_PAGES], FREE_PAGES);
 }
 
-int check_snapshot(const char *path, uint64_t transaction, char *why, size_t room)
+static int look_at(const char *path, struct check c, int (*look)(struct check *c))
 {
-    struct check c = {.transaction = transaction, .why = why, .room = room};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
     struct stat st;
     void *file;
@@ -372,11 +387,22 @@ int check_snapshot(const char *path, uint64_t transaction, char *why, size_t roo
     if (r < 0 || !file)
         return r;
     c.file = file;
-    r = check_file(&c);
+    r = look(&c);
     munmap(file, c.size);
     free(c.seen);
     free(c.within);
     return r;
+}
+
+int check_snapshot(const char *path, uint64_t transaction, char *why, size_t room)
+{
+    return look_at(path, (struct check){.transaction = transaction, .why = why, .room = room},
+                   check_file);
+}
+
+int check_head(const char *path, char *why, size_t room)
+{
+    return look_at(path, (struct check){.why = why, .room = room}, look_at_head);
 }
 
 int check_database(const char *path, char *why, size_t room)

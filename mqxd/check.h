@@ -13,6 +13,9 @@
  */
 int check_database(const char *path, char *why, size_t room);
 
+/* The same for no more than what LMDB believes while it is opened; others may be writing. */
+int check_head(const char *path, char *why, size_t room);
+
 /*
  * The same for the database as this transaction left it, while others write:
  * the caller holds a reading transaction of LMDB that sees it, so that none of

@@ -83,8 +83,14 @@ int inspect_data_path(const char *dir, const char *suffix, char *path)
 
 static int open_env(struct inspect *s, bool alone)
 {
-    int r = mdb_env_create(&s->env);
+    char path[PATH_MAX], why[100];
+    int r = inspect_data_path(s->dir, "", path);
 
+    if (r == 0)
+        r = check_head(path, why, sizeof(why));
+    if (r == -EBADMSG)
+        return damaged(s, why);
+    r = r < 0 ? -r : mdb_env_create(&s->env);
     if (r == 0)
         r = mdb_env_set_maxdbs(s->env, 8);
     if (r == 0)

@@ -165,6 +165,12 @@ damaged() {
         cp -r store bad
         at=$((2 + i % (size / 4096 - 2)))
         head -c 4096 /dev/urandom | dd of=bad/data.mdb bs=4096 seek=$at conv=notrunc status=none
+        # In its head: the page's size, where it is to be mapped, and how large.
+        case $i in
+        0 | 1) printf '\0\0\0\177' | dd of=bad/data.mdb bs=1 seek=$((4096 * i + 40)) conv=notrunc status=none ;;
+        2 | 3) printf '\377\377' | dd of=bad/data.mdb bs=1 seek=$((4096 * (i - 2) + 27)) conv=notrunc status=none ;;
+        4 | 5) printf '\377\377' | dd of=bad/data.mdb bs=1 seek=$((4096 * (i - 4) + 38)) conv=notrunc status=none ;;
+        esac
         mqx store --store bad check >out 2>err
         result=$?
         case $result in
