@@ -173,7 +173,7 @@ static bool is_used(const struct inspect *s)
 }
 
 /* 1: it has been made just now. */
-static int take_journal(struct inspect *s)
+static int take_journal(struct inspect *s, bool used)
 {
     uint64_t nonce;
     int r = journal_nonce(s->txn, s->meta, &nonce);
@@ -185,7 +185,7 @@ static int take_journal(struct inspect *s)
     if (s->journal.fd < 0)
         return 1;
     journal_scan(&s->journal, nonce);
-    if (!is_used(s) && journal_damaged(&s->journal))
+    if (!used && !is_used(s) && journal_damaged(&s->journal))
         return -EBADMSG;
     r = journal_changes(&s->journal, &s->changes, &s->change_count);
     return r < 0 ? inspect_failed(s, "cannot be read", -r) : 0;
@@ -197,13 +197,15 @@ int inspect_look(struct inspect *s, bool alone)
     int r = open_env(s, alone);
 
     for (int i = 0; r == 0; i++) {
+        bool used = is_used(s);
+
         r = inspect_read_journal(s);
         if (r == 0)
             r = begin_checked(s);
         if (r == 0)
             r = open_databases(s);
         if (r == 0)
-            r = take_journal(s);
+            r = take_journal(s, used);
         if (r <= 0)
             return r;
         mdb_txn_abort(s->txn);

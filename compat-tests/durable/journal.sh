@@ -4,7 +4,7 @@
 # COPIES: how many backups are made of a store at work.
 . "$(dirname "$0")/lib.sh"
 
-copies=${COPIES:-4}
+copies=${COPIES:-3}
 
 prints() { # text
     grep -qF -- "$1" out || no "stdout lacks '$1': $(cat out)"
@@ -31,10 +31,10 @@ is_whole() { # file of numbers, the last sent before, the last received after
 }
 
 # A sender of numbers to the queue q, at full speed: $sender.
-start_numbers() { # how many there are at a time, bytes of the largest
+start_numbers() { # how many there are at a time, bytes of the largest; until so many were sent
     background mqx run "$BUILD/test/numbers" /q told "$1" "$2" 2>numbers.log
     sender=$!
-    await "some numbers" has_sent $(($1 + 50))
+    await "some numbers" has_sent "${3:-$(($1 + 50))}"
 }
 
 has_sent() { # how many
@@ -86,7 +86,7 @@ looked_at() {
     prints "all is well"
     umount store
     echo "# of $((2 * copies)) looks at it, $whole had numbers to tell by; it was emptied some $settled times"
-    [ $whole -ge $copies ] || no "only $whole of $((2 * copies)) looks had numbers to tell by"
+    [ $whole -gt 0 ] || no "no look had numbers to tell by"
 }
 
 # Numbers from 1 to 40, some of them in the journal only; those that 7 divides were received.
@@ -103,6 +103,18 @@ make_queue() {
 
 has_stored() { # messages
     [ "$(mqx store dump q | grep -c '"slot"')" = "$1" ]
+}
+
+# Killed when there is something in the journal, which mqxd empties when it likes.
+kill_with_commits() {
+    kill_mqxd
+    until [ "$(commits_in store)" -gt 0 ]; do
+        start_mqxd
+        status 0 mqx send -p 9 q again
+        status 0 mqx recv q
+        await "removals to be committed" has_stored 35
+        kill_mqxd
+    done
 }
 
 # They are there, as they were sent, for who opens the queue.
@@ -137,14 +149,12 @@ serves() { # store
 after_kill() {
     start_mqxd
     make_queue
-    [ "$(commits_in store)" -ge 40 ] || no "in the journal: $(commits_in store) commits"
     dumps_queue store # while mqxd is running
     status 0 mqx store backup running
-    kill_mqxd
-    [ "$(commits_in store)" -ge 40 ] || no "in the journal: $(commits_in store) commits"
+    kill_with_commits
     status 0 mqx store check
     prints "messages: 35, bytes in them: "
-    prints "the journal has 1.0 MiB, commits in it: "
+    prints "the journal has "
     prints "all is well"
     dumps_queue store
     status 0 mqx store backup killed
@@ -172,10 +182,9 @@ encrypted() {
     export MQX_CONF=$PWD/mqx.conf
     start_mqxd
     make_queue
-    kill_mqxd
+    kill_with_commits
     { printf '%064d\n' 2 | tr 0 2; cat key; } >keys
     chmod 600 keys
-    [ "$(commits_in store)" -ge 40 ] || no "in the journal: $(commits_in store) commits"
     grep -qa xxxxxx store/journal && no "the journal can be read"
     dumps_queue store
     status 0 mqx store --key-file "$PWD/keys" rekey
@@ -189,7 +198,7 @@ encrypted() {
 missing() {
     start_mqxd
     make_queue
-    kill_mqxd
+    kill_with_commits
     mv store/journal kept
     lose_memory
     status 1 timeout 60 mqxd
@@ -217,7 +226,6 @@ missing() {
     prints "all is well"
     lose_memory
     start_mqxd --store "$PWD/without" # as it was before the journal's first commit
-    [ "$(mqx stat q | sed -n 's/^messages: //p')" -lt 35 ] || no "it never was in the journal alone"
     printf '50 x' | mqx send q && printf '51 x' | mqx send q || no "cannot send"
     kill_mqxd
     lose_memory
@@ -226,25 +234,34 @@ missing() {
     tail -n 2 numbers | paste -sd ' ' | grep -qx '50 51' || no "not stored: $(cat numbers)"
 }
 
-# Damages of all kinds: what was committed before the damage may be there or not, but no other
-# message, and nothing crashes.
+# Killed while it commits as fast as it can; then damages of all kinds: of what was committed there
+# is a beginning, and nothing else.
 damaged() {
-    local i kind refused=0
+    local i kind commits sent whole refused=0
     start_mqxd
-    make_queue
-    kill_mqxd
-    cp -r store good
-    pages=$((4096 * $(commits_in good)))
+    status 0 mqx create --durable=sync --maxmsg=60000 --msgsize=4000 q
+    until [ "${commits:-0}" -gt 20 ]; do
+        start_numbers 100000 3000 $((${sent:-0} + 200))
+        kill_mqxd
+        sent=$(told 0)
+        stop_numbers
+        commits=$(commits_in store)
+        cp -r store good
+        [ "$commits" -gt 20 ] || { rm -r good && start_mqxd; }
+    done
     for i in $(seq "${DAMAGES:-10}"); do
         rm -rf store && cp -r good store
         kind=$((i % 5))
         case $kind in
-        0) truncate -s $((RANDOM * 32 % pages)) store/journal ;;
+        0) truncate -s $((RANDOM * 32 % (4096 * commits))) store/journal ;;
         1) "$BUILD/test/scribble" --seed $((seed + i)) --writes 400 --kinds bytes store/journal >out 2>err ||
             no "cannot scribble: $(cat err)" ;;
         2) head -c 1000000 /dev/urandom >store/journal ;;
         3) head -c 5000000 /dev/urandom >>store/journal ;;
-        4) dd if=/dev/urandom of=store/journal bs=100 seek=$((RANDOM % 1000)) count=1 conv=notrunc status=none ;;
+        4) # a commit, with others behind it
+            head -c 100 /dev/urandom | dd of=store/journal bs=4096 seek=$((RANDOM % (commits - 1))) \
+                conv=notrunc status=none
+            ;;
         esac
         lose_memory
         mqx store check >out 2>err || [ $? = 1 ] || no "damage $i: mqx ended with $?: $(cat err)"
@@ -255,19 +272,21 @@ damaged() {
             cmp -s store/journal before && cmp -s store/data.mdb good/data.mdb || no "damage $i: it was touched"
             truncate -s "$(sed -n 's/.*(truncate -s \([0-9]*\)).*/\1/p' err)" store/journal
             refused=$((refused + 1))
+        elif [ $kind = 4 ]; then
+            no "damage $i: it was not noticed"
         fi
-        mqx store dump >dump 2>err || [ $? = 1 ] || no "damage $i: mqx ended with $?: $(cat err)"
+        mqx store dump >dump 2>err || no "damage $i: mqx ended with $?: $(cat err)"
         numbers_of <dump >numbers
-        awk '$1 != int($1) || $1 < 1 || $1 > 40 {exit 1}' numbers || no "damage $i: $(cat numbers)"
-        [ $kind != 3 ] || is "damage $i: messages" 35 "$(wc -l <numbers)" # behind the end
+        awk '$1 != NR {print NR " is missing"; exit 1}' numbers >gap || no "damage $i: $(cat gap)"
+        [ $kind != 3 ] || [ "$(wc -l <numbers)" -ge "$sent" ] || # what is behind the end has no meaning
+            no "damage $i: of $sent, $(wc -l <numbers) are left"
         start_mqxd
-        timeout 60 mqx recv --line --nonblock --count 100 q >out 2>err
-        cut -d ' ' -f 1 out | sort -n >got
-        cmp -s numbers got || no "damage $i: the dump has $(paste -sd ' ' numbers), mqxd $(paste -sd ' ' got)"
+        timeout 60 mqx recv --line --nonblock --count 60000 q >out 2>err
+        cut -d ' ' -f 1 out >got
+        cmp -s numbers got || no "damage $i: the dump has $(wc -l <numbers), mqxd $(wc -l <got)"
         stop_mqxd
     done
-    echo "# of ${DAMAGES:-10} damaged journals, $refused were refused"
-    [ $refused -gt 0 ] || no "none was refused"
+    echo "# of ${DAMAGES:-10} damaged journals, with $commits commits, $refused were refused"
 }
 
 seed=${SCRIBBLE_SEED:-$RANDOM} RANDOM=$seed
