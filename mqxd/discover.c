@@ -479,9 +479,19 @@ static void finish(struct looking *l)
     free(l->records);
 }
 
+/* As a rule nothing is: then the journal stays as it is. */
+static bool has_changes(const struct looking *l)
+{
+    size_t changed = l->gone_count + l->changed_count + l->dropped_count;
+
+    for (size_t i = 0; i < l->found_count; i++)
+        changed += l->found[i].changed;
+    return changed > 0;
+}
+
 static int act(struct looking *l)
 {
-    int r = store_transact(l->m->store, write_changes, l);
+    int r = has_changes(l) ? store_transact(l->m->store, write_changes, l) : 1;
 
     l->full = r == -ENOSPC;
     if (l->full)
