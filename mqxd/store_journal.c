@@ -93,6 +93,7 @@ static int settle(struct store *s, bool last)
         return r;
     journal_turn(&s->journal, w.nonce);
     s->named = !last;
+    s->ours = true;
     s->ready &= !last;
     if (!last)
         s->version = STORE_FORMAT;
@@ -124,11 +125,13 @@ static int resize(struct store *s, uint64_t took)
     return 0;
 }
 
+/* The last mqxd's journal counts no more, even if it is empty: the disk may have a record that is
+ * not in the kernel's memory, if that mqxd could not write it, nor take it back. */
 int store_settle(struct store *s)
 {
     bool full = s->journal.end > s->journal.size / 2;
     uint64_t begun = now_ns();
-    int r = s->journal.end ? settle(s, s->journal_most == 0) : 0;
+    int r = s->journal.end || (s->named && !s->ours) ? settle(s, s->journal_most == 0) : 0;
 
     return r == 0 && full ? resize(s, now_ns() - begun) : r;
 }

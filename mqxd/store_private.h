@@ -18,6 +18,7 @@ struct store {
     struct journal journal; /* what is stored and not in the database yet */
     uint64_t journal_most;  /* bytes that it may have; 0: there is none */
     bool named;             /* the database names it, so that it counts */
+    bool ours;              /* that name was given by us, not by the last mqxd */
     bool begun;             /* something was committed, and more may follow */
     bool ready;             /* the journal is, to take that */
     bool logging;           /* changes of messages go to the journal, and there are no others */

@@ -67,17 +67,27 @@ forgets() {
     exec 5<&-
 }
 
-# What was acknowledged is there after an error, a start, and a power failure.
-after_error() { # orders for the error, what mqxd says
+change() { # message or queue
+    case $1 in
+    message) mqx send q "message 4" ;;
+    queue) mqx create --durable=sync another ;;
+    esac
+}
+
+# What was acknowledged is there after an error, a start, and a power failure, and what was refused
+# is not.
+after_error() { # order for the error, what mqxd says, what is changed then, messages before that
+    local i sent last=${4-3}
     mount_disk
     start_mqxd
     status 0 mqx create --durable=sync --maxmsg=100 q
-    for i in 1 2 3; do
+    for i in $(seq "$last"); do
         status 0 mqx send q "message $i"
     done
-    status 0 mqx recv q
+    [ "$last" = 1 ] || status 0 mqx recv q
+    await "mqxd to rest" is_asleep "$mqxd"
     order "$1"
-    background mqx send q "message 4" 2>err
+    background change "$3" 2>err
     sender=$!
     await_stop "$2"
     start_mqxd
@@ -88,27 +98,76 @@ after_error() { # orders for the error, what mqxd says
     power_cycle
     lose_memory
     start_mqxd
+    status 0 mqx store check
     status 0 mqx recv --nonblock --line --count "$(mqx stat q | sed -n 's/^messages: //p')" q
-    is "messages" "$(printf 'message %d\n' 2 3 4 5)" "$(
-        [ $sent = 0 ] || grep -qx 'message 4' out || sed -i '2a message 4' out # it may be lost then
-        cat out
-    )"
+    is "messages" "$(
+        seq -f 'message %g' $((last == 1 ? 1 : 2)) "$last"
+        [ "$3" != message ] || [ $sent != 0 ] || echo "message 4"
+        echo "message 5"
+    )" "$(cat out)"
 }
 
 write_fails() {
-    after_error "fail-write 1" "cannot be written"
+    after_error "fail-write 1" "cannot be written" message
 }
 
 sync_fails() {
-    after_error "fail-sync 1" "cannot be written"
+    after_error "fail-sync 1" "cannot be written" message
 }
 
-head_fails() { # LMDB syncs the pages, and then writes a head
-    after_error "fail-sync 2" "cannot be written"
+# For a new queue, what the journal has is moved into the database first.
+settle_fails() {
+    after_error "fail-write 1" "cannot be written" queue
+}
+
+settle_sync_fails() { # LMDB syncs the pages, and then writes a head
+    after_error "fail-sync 1" "cannot be written" queue
+}
+
+head_fails() {
+    after_error "fail-sync 2" "cannot be written" queue
+}
+
+# The journal is made for the second commit.
+making_fails() {
+    after_error "fail-write 1" "cannot be made" message 1
+}
+
+making_sync_fails() {
+    after_error "fail-sync 1" "cannot be made" message 1
+}
+
+# What mqxd could not write, nor take back, may be on the disk, though nobody sees it there.  Then a
+# power failure brings it back, when it must not count any more.
+reappears() {
+    MQX_STORE=$PWD/store
+    start_mqxd
+    status 0 mqx create --durable=sync gone
+    status 0 mqx create --durable=sync stays
+    for i in 1 2 3; do
+        status 0 mqx send gone "message $i"
+    done
+    kill_mqxd
+    cp store/journal journal
+    is "the journal's first record" 1 "$(head -c 4096 journal | grep -ca 'message')"
+    dd if=/dev/zero of=store/journal bs=4096 count=2 conv=notrunc status=none
+    status 0 mqx unlink gone
+    start_mqxd
+    kill_mqxd
+    cp journal store/journal
+    status 0 mqx store check
+    lose_memory
+    start_mqxd
+    is "queues" stays "$(mqx ls)"
 }
 
 try "cutfs forgets what was not synced, and no more" forgets
 try "nothing is forgotten after an error of a write" write_fails
 try "... of a sync" sync_fails
+try "... of a write into the database" settle_fails
+try "... of the sync of that" settle_sync_fails
 try "... of the sync of a head" head_fails
+try "... of a write when the journal is made" making_fails
+try "... of the sync of that" making_sync_fails
+try "what was not written, and reappears, does not count" reappears
 finish
