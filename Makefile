@@ -204,7 +204,7 @@ $(RESOURCE): $(B)/test/%: $(B)/obj/compat-tests/resources/%.o
 $(FILES): $(B)/test/%: $(B)/obj/compat-tests/fs/%.o
 	$(call link,)
 $(B)/test/cut_storm: $(patsubst %,$(B)/obj/compat-tests/durable/%.o,cut_storm cut/client cut/ledger cut/machine)
-	$(call link,)
+	$(call link,-llmdb)
 $(B)/test/cutfs: $(patsubst %,$(B)/obj/compat-tests/durable/%.o,cutfs cut/disk cut/power)
 	$(call link,$(FUSE_LIBS))
 $(B)/test/numbers: $(B)/obj/compat-tests/durable/numbers.o

@@ -15,7 +15,7 @@ static struct machine machine;
 static uint64_t seed, cuts = 100, chance, lie, keep = 5, disturb_by = 15, fresh, commit = 2;
 static pid_t pid[CLIENTS];
 static struct {
-    uint64_t cuts, at_start, kills, stops, client_kills, errors, checks;
+    uint64_t cuts, at_start, kills, stops, client_kills, errors, checks, journals, records;
 } done;
 
 static const char *const keeps[] = {"nothing", "blocks", "sectors", "until", "all", "random"};
@@ -154,14 +154,24 @@ static void end_life(void)
     ledger->life++;
 }
 
+/* Another disk.  A small one has a small journal (1/16), which is full soon. */
+static void new_disk(void)
+{
+    static const unsigned sizes[] = {0, 1, 2, 2, 4, 8, 32}; /* MiB */
+
+    machine_order(&machine, "empty");
+    machine_order(&machine, "space %u", sizes[storm_below(&chance, 7)] << 20);
+}
+
 static void live(void)
 {
     bool at_start = fresh || storm_below(&chance, 4) == 0;
-    unsigned starts = fresh && storm_below(&chance, 2) ? 8 : fresh ? 40 : 16;
+    unsigned records, starts = fresh && storm_below(&chance, 2) ? 8 : fresh ? 40 : 16;
     unsigned when = 1 + (unsigned)storm_below(&chance, storm_below(&chance, 5) ? 300 : 20);
 
     ledger->percent_sends = 35 + (uint32_t)storm_below(&chance, 3) * 15;
     ledger->percent_fences = (uint32_t)storm_below(&chance, 3) * 2;
+    ledger->permille_own = (uint32_t)storm_below(&chance, 4) * 5;
     if (at_start)
         machine_order(&machine, "cut-at %u", 1 + (unsigned)storm_below(&chance, starts));
     machine_start_mqxd(&machine);
@@ -174,6 +184,9 @@ static void live(void)
     }
     done.cuts++;
     end_life();
+    records = machine_journal_records(&machine);
+    done.journals += records > 0;
+    done.records += records;
 }
 
 /* --- after it --------------------------------------------------------------------------------- */
@@ -188,6 +201,8 @@ static void check(void)
     if (!await_mqxd(false))
         return;
     storm_guard(2 * STORM_LIMIT);
+    if (!machine_store_is_right(&machine))
+        ledger_wrong("mqx store check finds something wrong");
     checker = storm_fork();
     if (checker == 0)
         client_drain();
@@ -205,7 +220,7 @@ static void check(void)
     machine_kill_mqxd(&machine);
     machine_lose_memory();
     if (fresh || storm_below(&chance, 8) == 0)
-        machine_order(&machine, "empty");
+        new_disk();
     ledger->life++;
 }
 
@@ -219,6 +234,8 @@ static void report(void)
     printf("# %" PRIu64 " messages sent, %" PRIu64 " received, %" PRIu64 " of them again after a "
            "cut, %" PRIu64 " fences\n",
            ledger->sends, ledger->receives, ledger->came_back, ledger->fences);
+    printf("# %" PRIu64 " cuts left a journal that counts, with %" PRIu64 " records in all\n",
+           done.journals, done.records);
     storm_check(!ledger->wrong, "what clients were told is so after %" PRIu64 " power cuts",
                 done.cuts);
     storm_check(ledger->sends && ledger->receives && ledger->fences, "there was something to lose");
@@ -247,7 +264,7 @@ int main(int argc, char **argv)
          "before the power fails: 1 mqxd is killed, 2 stopped, 4 "
          "clients are killed, 8 the disk fails, or sums (15)"},
         {0}};
-    char cutfs[300], mqxd[300];
+    char cutfs[300], mqxd[300], mqx[300];
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     storm_options(argc, argv, options);
@@ -263,11 +280,13 @@ int main(int argc, char **argv)
            ledger->commit ? "wait for" : "do not wait for");
     machine.cutfs = program("CUTFS", "test/cutfs", cutfs, sizeof(cutfs));
     machine.mqxd = program("MQXD", "bin/mqxd", mqxd, sizeof(mqxd));
+    machine.mqx = program("MQX", "bin/mqx", mqx, sizeof(mqx));
     machine_build(&machine);
     machine_order(&machine, "seed %" PRIu64, storm_random(&chance));
     machine_order(&machine, "keep %s", keeps[keep % 6]);
     machine_order(&machine, "relapse 50");
     machine_order(&machine, "lie %s", lies[lie % 8]);
+    new_disk();
     while (done.cuts < cuts && !ledger->wrong) {
         live();
         if (!ledger->wrong && (fresh || storm_below(&chance, 3) || done.cuts == cuts))

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <ftw.h>
+#include <lmdb.h>
 #include <sys/mount.h>
 
 static void run(const char *const *argv, const char *log)
@@ -98,6 +99,51 @@ void machine_order(struct machine *m, const char *format, ...)
     close(fd);
 }
 
+/* What the database names: the number that the journal's records begin with. */
+static bool read_nonce(struct machine *m, uint64_t *nonce)
+{
+    MDB_val key = {7, "journal"}, value;
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi meta;
+    bool named = false;
+
+    if (mdb_env_create(&env) != 0)
+        storm_die("LMDB");
+    mdb_env_set_maxdbs(env, 8);
+    if (mdb_env_open(env, m->mount, MDB_RDONLY | MDB_NOLOCK, 0600) == 0 &&
+        mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) == 0) {
+        named = mdb_dbi_open(txn, "meta", 0, &meta) == 0 &&
+                mdb_get(txn, meta, &key, &value) == 0 && value.mv_size >= sizeof(*nonce);
+        if (named)
+            memcpy(nonce, value.mv_data, sizeof(*nonce));
+        mdb_txn_abort(txn);
+    }
+    mdb_env_close(env);
+    return named;
+}
+
+unsigned machine_journal_records(struct machine *m)
+{
+    struct {
+        uint64_t nonce, check;
+        uint32_t bytes, changes;
+    } head;
+    unsigned records = 0;
+    uint64_t nonce;
+    char path[300];
+    off_t at = 0;
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/journal", m->mount);
+    if (!read_nonce(m, &nonce) || (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+        return 0;
+    for (; pread(fd, &head, sizeof(head), at) == sizeof(head) && head.nonce == nonce; records++)
+        at += (off_t)((sizeof(head) + head.bytes + 4095) & ~UINT64_C(4095));
+    close(fd);
+    return records;
+}
+
 bool machine_is_off(struct machine *m)
 {
     char text[200] = "";
@@ -107,6 +153,24 @@ bool machine_is_off(struct machine *m)
         storm_die("cutfs does not answer");
     close(fd);
     return strncmp(text, "off", 3) == 0;
+}
+
+bool machine_store_is_right(struct machine *m)
+{
+    char command[700], line[200], text[4000] = "";
+    FILE *check;
+
+    snprintf(command, sizeof(command), "LD_PRELOAD= %s store check 2>&1", m->mqx);
+    check = popen(command, "re");
+    if (!check)
+        storm_die(command);
+    while (fgets(line, sizeof(line), check))
+        if (strlen(text) + strlen(line) + 3 < sizeof(text))
+            strcat(strcat(text, "# "), line);
+    if (pclose(check) == 0)
+        return true;
+    printf("# mqx store check:\n%s", text);
+    return false;
 }
 
 void machine_start_mqxd(struct machine *m)

@@ -14,7 +14,7 @@
  *     fail-write N        the N-th write from now fails with EIO; 0: none
  *     fail-sync N         the same with syncs; what they were for is lost, and
  *                         the next one succeeds, as on Linux
- *     relapse N           when a sync failed, one of the next ten fails in N percent
+ *     relapse N           when a sync failed, the next, or one of the next ten, fails in N percent
  *     space N             bytes on the disk; 0: no limit
  */
 #include "power.h"
@@ -155,7 +155,7 @@ int power_sync(int file, uint64_t since, bool is_dsync)
     power.syncs++;
     if (is_now(&power.fail_sync)) {
         if (disk_random(&power.chance) % 100 < power.relapse)
-            power.fail_sync = 1 + disk_random(&power.chance) % 10;
+            power.fail_sync = 1 + disk_random(&power.chance) % 2 * (disk_random(&power.chance) % 10);
         disk_lose(file, &power.chance);
         return -EIO;
     }

@@ -14,7 +14,7 @@
 /* --- machine.c -------------------------------------------------------------------------------- */
 
 struct machine {
-    const char *cutfs, *mqxd; /* programs */
+    const char *cutfs, *mqxd, *mqx; /* programs */
     char mount[256], conf[280], log[280];
     pid_t fs_pid, mqxd_pid;
 };
@@ -25,6 +25,10 @@ void machine_remove(struct machine *m);
 __attribute__((format(printf, 2, 3))) void machine_order(struct machine *m, const char *format,
                                                          ...);
 bool machine_is_off(struct machine *m);
+/* How many the journal has that count; the last one may be torn.  Without mqxd. */
+unsigned machine_journal_records(struct machine *m);
+/* `mqx store check`. */
+bool machine_store_is_right(struct machine *m);
 void machine_start_mqxd(struct machine *m);
 /* mqxd has said that it is ready. */
 bool machine_is_ready(struct machine *m);
@@ -65,7 +69,7 @@ struct ledger {
     uint32_t life, epoch, maxmsg, commit; /* commit: receives from sync queues wait for it */
     _Atomic uint32_t wrong;               /* broken promises */
     _Atomic uint64_t sends, receives, fences, came_back;
-    uint32_t percent_sends, percent_fences;
+    uint32_t percent_sends, percent_fences, permille_own;
     struct client client[CLIENTS + 1];
 };
 extern struct ledger *ledger;
