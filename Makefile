@@ -205,6 +205,8 @@ $(FILES): $(B)/test/%: $(B)/obj/compat-tests/fs/%.o
 	$(call link,)
 $(B)/test/cut_storm: $(patsubst %,$(B)/obj/compat-tests/durable/%.o,cut_storm cut/client cut/ledger cut/machine)
 	$(call link,-llmdb)
+$(B)/test/fill_storm: $(patsubst %,$(B)/obj/compat-tests/durable/%.o,fill_storm cut/client cut/ledger cut/machine)
+	$(call link,-llmdb)
 $(B)/test/cutfs: $(patsubst %,$(B)/obj/compat-tests/durable/%.o,cutfs cut/disk cut/power)
 	$(call link,$(FUSE_LIBS))
 $(B)/test/numbers: $(B)/obj/compat-tests/durable/numbers.o

@@ -259,12 +259,12 @@ users_storm() { # kill or sysv, arguments...
     fi
 }
 
-# Power cuts, on a file system of our own.
-cut_storm() { # name arguments...
+# Power cuts and full disks, on a file system of our own.
+disk_storm() { # name program arguments...
     local name=$1
     shift
     if can_mount; then
-        storm 3600 "$name" cut_storm "$@"
+        storm 3600 "$name" "$@"
     else
         skip "$name" "a file system of our own needs root, and /dev/fuse"
     fi
@@ -285,8 +285,9 @@ run_short_storms() { # a queue that is scanned, one with a tree
     storm 300 sysv-storm sysv_storm --kills 300 --stops 60
     users_storm sysv --kills 150 --stops 30
     storm 300 step-storm step_storm --stride 300
-    cut_storm cut-storm --cuts 200
-    cut_storm cut-storm-fresh --cuts 100 --fresh
+    disk_storm cut-storm cut_storm --cuts 200
+    disk_storm cut-storm-fresh cut_storm --cuts 100 --fresh
+    disk_storm fill-storm fill_storm --rounds 8
     storm 300 scribble-storm scribble_storm --seconds 2
     try shell linear-check 120 "$BUILD/test/linear_check_test"
     try shell linear-search 120 "$BUILD/test/linear_search_test" --rounds 20000
@@ -417,9 +418,10 @@ run_long_storms() {
     users_storm sysv --kills 6000 --stops 600
     storm 7200 notify-storm notify_storm --stride 10 --seconds 300
     storm 3600 step-storm step_storm --stride 1
-    cut_storm cut-storm --cuts 6000
-    cut_storm cut-storm-undisturbed --cuts 2000 --disturb 0
-    cut_storm cut-storm-fresh --cuts 3000 --fresh
+    disk_storm cut-storm cut_storm --cuts 6000
+    disk_storm cut-storm-undisturbed cut_storm --cuts 2000 --disturb 0
+    disk_storm cut-storm-fresh cut_storm --cuts 3000 --fresh
+    disk_storm fill-storm fill_storm --rounds 500
     try shell linear-search 3600 "$BUILD/test/linear_search_test" --rounds 1000000
     try shell linear-right 3600 "$BUILD/test/linear_right_test" --rounds 2000000
     storm 3600 linear-storm linear_storm --rounds 6000

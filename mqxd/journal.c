@@ -159,7 +159,7 @@ int journal_grow(struct journal *j, uint64_t size)
 void journal_turn(struct journal *j, uint64_t nonce)
 {
     j->nonce = nonce;
-    j->end = j->behind = j->commits = j->changes = j->bytes = 0;
+    j->end = j->behind = j->commits = j->changes = j->bytes = j->largest = 0;
 }
 
 /* --- records ---------------------------------------------------------------------------------- */
@@ -288,6 +288,8 @@ static void *add(struct journal *j, const struct message_key *key, uint32_t len,
     memcpy(at, &head, sizeof(head));
     j->at += bytes;
     j->making++;
+    if (bytes > j->largest)
+        j->largest = bytes;
     return at + sizeof(head);
 }
 

@@ -55,6 +55,7 @@ struct journal {
     uint64_t commits; /* all others: records, */
     uint64_t changes; /* in them, */
     uint64_t bytes;   /* of those */
+    uint64_t largest; /* bytes of a change, also of the record being made */
 };
 
 /* One that is not there yet: no file, nothing in it. */

@@ -132,7 +132,7 @@ static int look_for_room(struct mirror *m, uint64_t now)
     if (!disk_full || now < next)
         return 0;
     next = now + AGAIN_NS;
-    r = store_more(m->store);
+    r = store_look_for_room(m->store);
     if (r == 0)
         note_full(m, false);
     return r == -ENOSPC ? 0 : r;

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -109,15 +110,58 @@ int room_spare(struct room *r, bool use)
     return set_limit(r, use && r->allocated > r->limit ? r->allocated : r->limit);
 }
 
-/* Free pages in the database: each record of them begins with their number.  Only who reads may
- * look at these. */
-static uint64_t free_pages(MDB_env *env)
+/* A line of LMDB's about a reader: the transaction that it sees. */
+static int note_oldest(const char *line, void *arg)
+{
+    size_t *oldest = arg, seen;
+
+    if (sscanf(line, "%*d %*x %zu", &seen) == 1 && seen < *oldest)
+        *oldest = seen;
+    return 0;
+}
+
+/* The next transaction can use what was freed before this one: it must leave what the last one
+ * freed, since its commit may fail, and what somebody still reads. */
+static size_t oldest_needed(MDB_env *env)
+{
+    MDB_envinfo info;
+    size_t oldest;
+
+    if (mdb_env_info(env, &info) != 0)
+        return 0;
+    oldest = info.me_last_txnid;
+    return mdb_reader_list(env, note_oldest, &oldest) < 0 ? 0 : oldest;
+}
+
+/* How many of a record's pages can be had, where up to `row` of them at a time must lie in a row.
+ * The first number is how many there are; they are in descending order. */
+static uint64_t in_rows(const MDB_val *value, uint64_t row)
+{
+    const size_t size = sizeof(size_t), count = value->mv_size / size;
+    uint64_t pages = 0, length = 0;
+    size_t n, at, before = 0;
+
+    if (count == 0)
+        return 0;
+    memcpy(&n, value->mv_data, size);
+    if (row <= 1)
+        return n;
+    for (size_t i = 1; i <= n && i < count; i++, before = at) {
+        memcpy(&at, (const uint8_t *)value->mv_data + i * size, size);
+        length = at + 1 == before ? length + 1 : 1;
+        pages += length >= row; /* what is left of a row at its end may be too short */
+    }
+    return pages;
+}
+
+/* Free pages in the database, of transactions before that one.  Only who reads may look at these. */
+static uint64_t free_pages(MDB_env *env, size_t before, uint64_t row)
 {
     MDB_txn *txn;
     MDB_cursor *c;
     MDB_val key, value;
     uint64_t pages = 0;
-    size_t n;
+    size_t of;
 
     if (mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) != 0)
         return 0;
@@ -125,17 +169,18 @@ static uint64_t free_pages(MDB_env *env)
         mdb_txn_abort(txn);
         return 0;
     }
-    while (mdb_cursor_get(c, &key, &value, MDB_NEXT) == 0)
-        if (value.mv_size >= sizeof(n)) {
-            memcpy(&n, value.mv_data, sizeof(n));
-            pages += n;
-        }
+    while (mdb_cursor_get(c, &key, &value, MDB_NEXT) == 0 && key.mv_size == sizeof(of)) {
+        memcpy(&of, key.mv_data, sizeof(of));
+        if (of >= before)
+            break;
+        pages += in_rows(&value, row);
+    }
     mdb_cursor_close(c);
     mdb_txn_abort(txn);
     return pages;
 }
 
-bool room_for(struct room *r, uint64_t pages)
+bool room_for(struct room *r, uint64_t pages, uint64_t row)
 {
     MDB_stat stat;
 
@@ -145,11 +190,20 @@ bool room_for(struct room *r, uint64_t pages)
     for (;;) {
         uint64_t is = used(r), have = r->allocated > is ? (r->allocated - is) / stat.ms_psize : 0;
 
-        if (have >= pages || have + free_pages(r->env) >= pages)
+        if (have >= pages || have + free_pages(r->env, oldest_needed(r->env), row) >= pages)
             return true;
         if (room_more(r) != 0)
             return false;
     }
+}
+
+bool room_within(const struct room *r)
+{
+    MDB_stat stat;
+
+    if (r->unknown || mdb_env_stat(r->env, &stat) != 0)
+        return false;
+    return free_pages(r->env, SIZE_MAX, 1) * stat.ms_psize + r->limit / 2 >= used(r);
 }
 
 uint64_t room_left(const struct room *r)
@@ -162,6 +216,6 @@ uint64_t room_left(const struct room *r)
     if (mdb_env_stat(r->env, &stat) != 0)
         return 0;
     kept = r->reserve / stat.ms_psize;
-    have = behind / stat.ms_psize + free_pages(r->env);
+    have = behind / stat.ms_psize + free_pages(r->env, SIZE_MAX, 1);
     return have > kept ? have - kept : 0;
 }

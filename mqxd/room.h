@@ -22,9 +22,12 @@ int room_more(struct room *r);
 /* Let transactions use the reserve, or not any longer. */
 int room_spare(struct room *r, bool use);
 
-/* Have so many pages, beyond what is kept for removals, and count on them.  False: they cannot be
- * had, or nobody can tell. */
-bool room_for(struct room *r, uint64_t pages);
+/* Have so many pages, beyond what is kept for removals, and count on them in the next transaction,
+ * up to `row` of them in a row.  False: they cannot be had, or nobody can tell. */
+bool room_for(struct room *r, uint64_t pages, uint64_t row);
+
+/* Is half of what there is for messages free? */
+bool room_within(const struct room *r);
 
 /* How many pages the next transaction may take; UINT64_MAX: all that it finds. */
 uint64_t room_left(const struct room *r);

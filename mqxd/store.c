@@ -333,6 +333,21 @@ int store_more(struct store *s)
     return r;
 }
 
+/* Where the file fills the disk itself, room comes to be in there, when what the journal removes is
+ * removed. */
+int store_look_for_room(struct store *s)
+{
+    int r = store_more(s);
+
+    if (r == -ENOSPC && (r = store_settle(s)) == 0 && !room_within(&s->room))
+        r = -ENOSPC;
+    if (r < 0)
+        return r;
+    if (s->journal_most == 0)
+        store_journal_allow(s);
+    return 0;
+}
+
 int store_put_queue(struct store *s, const struct store_queue *q)
 {
     struct queue_record head = {.created_ns = q->created_ns,

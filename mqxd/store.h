@@ -68,6 +68,8 @@ int store_remove(struct store *s, int (*change)(struct store *s, void *arg), voi
 int store_turn(struct store *s);
 /* Is there room on the disk?  Takes some if so; -ENOSPC. */
 int store_more(struct store *s);
+/* Or in the database, much of it? */
+int store_look_for_room(struct store *s);
 int store_put_queue(struct store *s, const struct store_queue *queue);
 /* The queue and all its messages. */
 int store_delete_queue(struct store *s, const uint8_t *uuid);

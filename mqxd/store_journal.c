@@ -165,7 +165,7 @@ static int log_changes(struct store *s, int (*change)(struct store *s, void *arg
     s->logging = false;
     if (r != 0 || s->journal.making == 0)
         return r;
-    if (!room_for(&s->room, pages_needed(s)))
+    if (!room_for(&s->room, pages_needed(s), s->journal.largest / 4096 + 1))
         return -EOVERFLOW;
     r = journal_commit(&s->journal);
     return r == -ENOSPC ? -EOVERFLOW : r;
@@ -185,7 +185,7 @@ static int make_ready(struct store *s)
         r = grow(s, first(s));
     s->ready = r == 0;
     if (r == -ENOSPC)
-        s->journal_most = 0; /* until there is room (store_more) */
+        s->journal_most = 0; /* until there is room (store_look_for_room) */
     return journal_later(r) ? -EOVERFLOW : r;
 }
 
