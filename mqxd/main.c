@@ -350,11 +350,11 @@ static int run(const char *store_option)
     if (r == 0)
         r = bell_take(&bell);
     if (r == 0)
-        r = said(discover_gone(&m));
-    if (r == -ENOSPC) /* what was unlinked would be restored */
-        say("the disk of the store %s is full, and has no room even for removals", dir);
+        r = said(discover_gone(&m)); /* else what was unlinked would be restored */
     if (r == 0)
         r = restore_queues(m.store);
+    if (r == -ENOSPC)
+        say("the disk of the store %s is full, and has no room even for removals", dir);
     if (r == 0) {
         show(&m);
         r = bell_serve(&bell);

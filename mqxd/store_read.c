@@ -36,8 +36,10 @@ struct look {
 
 static int look(struct store *s, MDB_dbi db, struct look *out)
 {
-    int r = begin(s, &out->txn);
+    int r = s->journal.end ? store_settle(s) : 0; /* else nothing need be written to read */
 
+    if (r == 0)
+        r = begin(s, &out->txn);
     if (r < 0)
         return r;
     r = store_failed(s, "cannot be read", mdb_cursor_open(out->txn, db, &out->cursor));
@@ -108,10 +110,8 @@ int store_each_message(struct store *s, const uint8_t *uuid,
     const void *data;
     uint32_t slot;
     struct look l;
-    int r = store_settle(s), found;
+    int r = look(s, s->messages, &l), found;
 
-    if (r == 0)
-        r = look(s, s->messages, &l);
     if (r < 0)
         return r;
     found = mdb_cursor_get(l.cursor, &key, &value, MDB_SET_RANGE);
