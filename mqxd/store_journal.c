@@ -133,6 +133,8 @@ int store_settle(struct store *s)
     uint64_t begun = now_ns();
     int r = s->journal.end || (s->named && !s->ours) ? settle(s, s->journal_most == 0) : 0;
 
+    if (r == -ENOSPC && s->journal.end == 0)
+        return 0; /* there is nothing to lose by what has room nevertheless */
     return r == 0 && full ? resize(s, now_ns() - begun) : r;
 }
 
