@@ -105,9 +105,20 @@ int room_more(struct room *r)
     return e ? e : set_limit(r, r->limit);
 }
 
-int room_spare(struct room *r, bool use)
+/* Some pages; on a tiny disk there is nothing to be divided. */
+static uint64_t kept_for_turns(const struct room *r)
 {
-    return set_limit(r, use && r->allocated > r->limit ? r->allocated : r->limit);
+    uint64_t part = DOWN(r->reserve / 8);
+
+    return r->reserve < 2 * LEAST ? 0 : part ? part : LEAST;
+}
+
+int room_spare(struct room *r, enum room_spare spare)
+{
+    uint64_t kept = spare == ROOM_FOR_TURNS ? 0 : kept_for_turns(r);
+    uint64_t limit = r->allocated > kept ? r->allocated - kept : 0;
+
+    return set_limit(r, spare == ROOM_FOR_MESSAGES || limit < r->limit ? r->limit : limit);
 }
 
 /* A line of LMDB's about a reader: the transaction that it sees. */
@@ -154,7 +165,8 @@ static uint64_t in_rows(const MDB_val *value, uint64_t row)
     return pages;
 }
 
-/* Free pages in the database, of transactions before that one.  Only who reads may look at these. */
+/* Free pages in the database, of transactions before that one.  Only who reads may look at these.
+ */
 static uint64_t free_pages(MDB_env *env, size_t before, uint64_t row)
 {
     MDB_txn *txn;

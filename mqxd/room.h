@@ -19,8 +19,10 @@ struct room {
 int room_open(struct room *r, MDB_env *env);
 /* More of it. */
 int room_more(struct room *r);
-/* Let transactions use the reserve, or not any longer. */
-int room_spare(struct room *r, bool use);
+/* What transactions may use from now on: of what is kept back, nothing, all but the last of it, or
+ * all. */
+enum room_spare { ROOM_FOR_MESSAGES, ROOM_FOR_REMOVALS, ROOM_FOR_TURNS };
+int room_spare(struct room *r, enum room_spare spare);
 
 /* Have so many pages, beyond what is kept for removals, and count on them in the next transaction,
  * up to `row` of them in a row.  False: they cannot be had, or nobody can tell. */

@@ -292,17 +292,42 @@ static int grow_and_transact(struct store *s, int (*change)(struct store *s, voi
     return r;
 }
 
-static int remove_with_spare(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
+static int touch(struct store *s, void *arg)
 {
-    int r = transact(s, true, change, arg), after;
+    struct meta_record mine = {.magic = STORE_MAGIC, .version = s->version};
+    MDB_val key = {6, "format"}, value = {sizeof(mine), &mine};
 
-    if (r != -EOVERFLOW)
-        return r;
-    r = failed(s, "cannot be made larger", room_spare(&s->room, true));
+    (void)arg;
+    return failed(s, "cannot be written", mdb_put(s->txn, s->meta, &key, &value, 0));
+}
+
+static int within(struct store *s, enum room_spare spare, int (*change)(struct store *s, void *arg),
+                  void *arg)
+{
+    int r = failed(s, "cannot be made larger", room_spare(&s->room, spare)), after;
+
     if (r == 0)
         r = transact(s, true, change, arg);
-    after = failed(s, "cannot be made smaller", room_spare(&s->room, false));
-    return r == -EOVERFLOW ? -ENOSPC : r < 0 ? r : after < 0 ? after : r;
+    after = failed(s, "cannot be made smaller", room_spare(&s->room, ROOM_FOR_MESSAGES));
+    return r < 0 ? r : after < 0 ? after : r;
+}
+
+/* Where all is used that removals may use, what the last transaction freed may still help: after
+ * another one, for which the last of the room is kept. */
+static int remove_with_spare(struct store *s, int (*change)(struct store *s, void *arg), void *arg)
+{
+    int r = transact(s, true, change, arg), turned;
+
+    if (r == -EOVERFLOW)
+        r = within(s, ROOM_FOR_REMOVALS, change, arg);
+    if (r != -EOVERFLOW)
+        return r;
+    turned = within(s, ROOM_FOR_TURNS, touch, NULL);
+    if (turned == 0)
+        r = within(s, ROOM_FOR_REMOVALS, change, arg);
+    else if (turned != -EOVERFLOW)
+        return turned;
+    return r == -EOVERFLOW ? -ENOSPC : r;
 }
 
 int store_write(struct store *s, bool removes, int (*change)(struct store *s, void *arg), void *arg)
@@ -452,15 +477,6 @@ int store_delete_queue(struct store *s, const uint8_t *uuid)
         r = mdb_del(s->txn, s->queues, &key, NULL);
     }
     return r == MDB_NOTFOUND ? 0 : failed(s, "a queue cannot be deleted", r);
-}
-
-static int touch(struct store *s, void *arg)
-{
-    struct meta_record mine = {.magic = STORE_MAGIC, .version = s->version};
-    MDB_val key = {6, "format"}, value = {sizeof(mine), &mine};
-
-    (void)arg;
-    return failed(s, "cannot be written", mdb_put(s->txn, s->meta, &key, &value, 0));
 }
 
 int store_turn(struct store *s)
