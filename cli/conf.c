@@ -153,6 +153,8 @@ static int change(const char *queue, uint32_t durable, bool chosen)
         r = mqxi_policy_set(fd, q->header, (enum mqxi_durable)durable, chosen);
     if (r >= 0) {
         mqxi_policy_settle();
+        if (r > 0 && durable != MQXI_DURABLE_OFF)
+            mqxi_durable_mark_all(q);
         mqxi_durable_rescan(q->uid);
     }
     if (fd >= 0)

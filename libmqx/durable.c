@@ -270,6 +270,16 @@ void mqxi_durable_mark(struct mqxi_queue *q, uint32_t slot)
         atomic_compare_exchange_strong(dirty, &d, d | MQXI_DIRTY_RUNG);
 }
 
+void mqxi_durable_mark_all(struct mqxi_queue *q)
+{
+    uint32_t slots = atomic_load(&q->header->reserved);
+
+    if (slots > q->layout.maxmsg)
+        slots = q->layout.maxmsg;
+    for (uint32_t i = 0; i < slots && !atomic_load(&q->dead); i++)
+        mqxi_durable_mark(q, i);
+}
+
 bool mqxi_durable_settled(const struct mqxi_queue *q, uint32_t slot, uint64_t key)
 {
     struct mqxi_slot *s = mqxi_slot(q, slot);

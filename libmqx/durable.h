@@ -12,6 +12,10 @@ bool mqxi_mqxd_alive(uid_t uid);
  * whose durable policy is not off.  Async-signal-safe, does not block. */
 void mqxi_durable_mark(struct mqxi_queue *q, uint32_t slot);
 
+/* It is durable again: what changed while it was not has no marks, and mqxd, if it has not looked
+ * meanwhile, goes on from what it knew before that. */
+void mqxi_durable_mark_all(struct mqxi_queue *q);
+
 /* Created, or about to be unlinked, or its mode or policy changed: ask mqxd to look at the
  * directories again.  Async-signal-safe, does not block. */
 void mqxi_durable_rescan(uid_t uid);

@@ -170,6 +170,24 @@ said_of_it_alone() {
     forgotten q || no "it is still stored"
 }
 
+# What changed while it was not durable is stored, though mqxd never saw that it was not.
+off_and_on_again() {
+    start_mqxd
+    status 0 mqx create --durable=sync --maxmsg=100 q
+    status 0 mqx send q taken
+    kill -STOP "$mqxd"
+    status 0 mqx conf --durable=off q
+    is "the message" taken "$(mqx recv q)"
+    status 0 mqx send q one
+    status 0 mqx send q two
+    status 0 mqx conf --durable=sync q
+    kill -CONT "$mqxd"
+    status 0 mqx send q three
+    await "what was there to be stored" stores q 3
+    restarts
+    received q one two three
+}
+
 # A line that is gone makes no queue less durable.
 no_line() {
     conf '[q]' 'durable = sync'
@@ -303,6 +321,7 @@ try "... while it is in use" at_work
 try "... and waits for mqxd as long as is said" waits_as_it_says
 try "a mistake keeps the configuration as it was" mistakes
 try "what was said of one queue alone counts" said_of_it_alone
+try "... off and on again while mqxd stands still" off_and_on_again
 try "a line that is gone changes nothing" no_line
 try "mqx conf shows what applies and why" shown
 finish
