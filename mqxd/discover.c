@@ -21,6 +21,7 @@
 #include "log.h"
 #include "msqids.h"
 #include "names.h"
+#include "policies.h"
 #include "segment.h"
 #include "sys.h"
 
@@ -417,20 +418,26 @@ static void forget(struct mirror *m, const struct gone *gone)
         say("%s: cannot be removed: %s", gone->path, strerror(errno));
 }
 
-static void note_changes(struct looking *l)
+static int note_changes(struct looking *l)
 {
-    for (size_t i = 0; i < l->changed_count; i++) {
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < l->changed_count; i++) {
         struct attached *a = l->changed[i];
+        bool renamed = strcmp(a->record.name, l->records[i].name) != 0;
 
         if (l->full && !ends(&l->records[i]))
             continue;
         a->record = l->records[i];
         a->mode = a->record.mode;
-        if (!ends(&a->record))
-            continue;
-        mqxi_snapshot_wake(a->q);
-        mirror_remove(l->m, a);
+        if (ends(&a->record)) {
+            mqxi_snapshot_wake(a->q);
+            mirror_remove(l->m, a);
+        } else if (renamed) { /* other sections are for it now */
+            r = policies_renew(l->m, a);
+        }
     }
+    return r;
 }
 
 /* Neither under its name nor among the unlinked: somebody removed the file itself. */
@@ -499,10 +506,10 @@ static int act(struct looking *l)
     if (r < 0)
         return r;
     l->m->freed |= r == 0;
-    note_changes(l);
+    r = note_changes(l);
     for (size_t i = 0; i < l->gone_count; i++)
         forget(l->m, &l->gone[i]);
-    return 0;
+    return r;
 }
 
 /* New ones that the store cannot have yet. */

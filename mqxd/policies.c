@@ -162,17 +162,19 @@ int policies_encrypt(const struct mirror *m, struct attached *a)
     return r == -ENOSPC ? 0 : r;
 }
 
+int policies_renew(struct mirror *m, struct attached *a)
+{
+    a->quota.max = policies_store_max(m, a->q, a->record.name);
+    m->quotas.freed = true; /* there may be room now for what waits */
+    return policies_encrypt(m, a);
+}
+
 static int apply_to_mirrored(struct mirror *m)
 {
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < m->count; i++) {
-        struct attached *a = m->queues[i];
-
-        r = policies_encrypt(m, a);
-        a->quota.max = policies_store_max(m, a->q, a->record.name);
-    }
-    m->quotas.freed = true; /* there may be room now for what waits */
+    for (size_t i = 0; r == 0 && i < m->count; i++)
+        r = policies_renew(m, m->queues[i]);
     return r;
 }
 

@@ -16,5 +16,7 @@ uint64_t policies_store_max(const struct mirror *m, const struct mqxi_queue *q, 
 /* Have its messages encrypted in the store or not, as the configuration says; with those that are
  * there in the clear.  0; errors of the store that are for good. */
 int policies_encrypt(const struct mirror *m, struct attached *a);
+/* The configuration is another, or the queue's name: what it says of how that is stored. */
+int policies_renew(struct mirror *m, struct attached *a);
 
 #endif

@@ -221,6 +221,23 @@ switched() {
     is messages "said openly,in secret,openly again" "$(paste -sd , out)"
 }
 
+# mv in a mount of mqxfs: it has the name, and mqxd is told.
+renamed() {
+    keys key 1
+    conf '[*]' 'durable = sync' '[secret*]' 'encrypt = yes'
+    start_mqxd
+    status 0 mqx create plain
+    status 0 mqx send plain a-text-from-before
+    mv "$MQX_DIR"/queues/plain "$MQX_DIR"/queues/secret
+    status 0 mqx create other
+    await "mqxd to see its name" logs "queue /secret: encrypted what was stored of it in the clear"
+    status 0 mqx send secret a-text-from-after
+    in_store a-text-from-after && no "what was sent to it is in the clear"
+    restarts
+    status 0 mqx recv --count 2 --line secret
+    is "what comes back" "a-text-from-before a-text-from-after" "$(paste -sd ' ' out)"
+}
+
 from_systemd() {
     mkdir credentials
     head -c 32 /dev/urandom >credentials/mqx-key
@@ -255,6 +272,7 @@ try "another key, none, or one that others can read" other_keys
 needs python3 "a changed record" changed
 try "keys are rotated" rotated
 try "a queue becomes encrypted in use, and not any longer" switched
+try "a queue gets a name whose messages are encrypted" renamed
 try "the key as a systemd credential" from_systemd
 try "mqx conf shows what is encrypted, and by which file" explained
 finish
