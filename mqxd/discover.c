@@ -309,16 +309,15 @@ static int look_at(const char *name, void *arg)
     return p.durable == MQXI_DURABLE_OFF ? look_at_volatile(l, &p) : look_at_new(l, name);
 }
 
-static int look_at_gone(struct looking *l, const char *name)
+/* For discover_each_gone. */
+static int look_at_gone(const char *path, void *arg)
 {
+    struct looking *l = arg;
     struct store_queue stored;
     struct gone *gone;
-    char path[PATH_MAX];
     struct peek p;
-    int r = mqxi_path(MQXI_GONE, name, path);
+    int r = discover_peek(path, &p);
 
-    if (r == 0)
-        r = discover_peek(path, &p);
     if (r < 0 || !discover_serves(p.uid))
         return discover_later(r) ? r : 0;
     r = store_get_queue(l->m->store, p.uuid, &stored);
@@ -333,12 +332,12 @@ static int look_at_gone(struct looking *l, const char *name)
         return -ENOMEM;
     l->gone = gone;
     gone += l->gone_count++;
-    memcpy(gone->path, path, sizeof(gone->path));
+    snprintf(gone->path, sizeof(gone->path), "%s", path);
     memcpy(gone->uuid, p.uuid, sizeof(gone->uuid));
     return 0;
 }
 
-static int look_for_gone(struct looking *l)
+int discover_each_gone(int (*each)(const char *path, void *arg), void *arg)
 {
     char path[PATH_MAX];
     struct dirent *entry;
@@ -349,8 +348,11 @@ static int look_for_gone(struct looking *l)
     if (!dir)
         return r < 0 ? r : errno == ENOENT ? 0 : -errno;
     while (r == 0 && (entry = readdir(dir)))
-        if (entry->d_name[0] != '.')
-            r = look_at_gone(l, entry->d_name);
+        if (entry->d_name[0] != '.') {
+            r = mqxi_path(MQXI_GONE, entry->d_name, path);
+            if (r == 0)
+                r = each(path, arg);
+        }
     closedir(dir);
     return r;
 }
@@ -534,7 +536,7 @@ static void postpone(struct looking *l)
 int discover_gone(struct mirror *m)
 {
     struct looking l = {.m = m};
-    int r = look_for_gone(&l);
+    int r = discover_each_gone(look_at_gone, &l);
 
     if (r == 0)
         r = act(&l);
@@ -552,7 +554,7 @@ int discover(struct mirror *m)
     /* Names first: what is unlinked meanwhile is then found among the unlinked. */
     r = mqxi_name_list(look_at, &l);
     if (r == 0)
-        r = look_for_gone(&l);
+        r = discover_each_gone(look_at_gone, &l);
     if (r == 0)
         r = act(&l);
     if (l.full)

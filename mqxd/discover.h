@@ -17,6 +17,9 @@ struct peek {
 /* Look at a file without mapping it: -EBADMSG if it is no segment. */
 int discover_peek(const char *path, struct peek *out);
 int discover_peek_fd(int fd, struct peek *out);
+/* Files of unlinked queues that are not forgotten yet.  Stops at the first each() that returns
+ * other than 0, and returns that. */
+int discover_each_gone(int (*each)(const char *path, void *arg), void *arg);
 
 /* Does this mqxd serve that user?  Root's serves everybody who has none of his own. */
 bool discover_serves(uint32_t uid);

@@ -44,14 +44,15 @@ static int add_stored(const struct store_queue *queue, void *arg)
     return 0;
 }
 
-static int add_living(const char *name, void *arg)
+/* For discover_each_gone. */
+static int add_segment(const char *path, void *arg)
 {
     struct list *l = arg;
-    char path[PATH_MAX];
     struct peek p;
+    int r = discover_peek(path, &p);
 
-    if (mqxi_name_path(name, path) < 0 || discover_peek(path, &p) < 0)
-        return 0;
+    if (r < 0)
+        return discover_later(r) ? r : 0;
     if (l->living_count == l->living_room) {
         size_t room = l->living_room ? 2 * l->living_room : 64;
         uint8_t(*living)[16] = realloc(l->living, room * sizeof(*living));
@@ -63,6 +64,14 @@ static int add_living(const char *name, void *arg)
     }
     memcpy(l->living[l->living_count++], p.uuid, 16);
     return 0;
+}
+
+/* For mqxi_name_list. */
+static int add_living(const char *name, void *arg)
+{
+    char path[PATH_MAX];
+
+    return mqxi_name_path(name, path) < 0 ? 0 : add_segment(path, arg);
 }
 
 static bool lives(const struct list *l, const uint8_t *uuid)
@@ -196,8 +205,11 @@ int restore_queues(struct store *s)
 
     if (r == 0)
         r = mqxi_name_list(add_living, &l);
-    if (r == -ENOMEM)
-        say("not enough memory");
+    /* Then what was unlinked since discover_gone: discover() has it forgotten. */
+    if (r == 0)
+        r = discover_each_gone(add_segment, &l);
+    if (discover_later(r))
+        say("queues cannot be looked for: %s", strerror(-r));
     if (r == 0 && l.count)
         qsort(l.queues, l.count, sizeof(*l.queues), younger_first);
     for (size_t i = 0; r == 0 && i < l.count; i++)

@@ -49,6 +49,34 @@ nothing_gone() {
 }
 
 # One that somebody has open, and waits in.
+none_is_gone() {
+    [ -z "$(ls "$MQX_DIR/gone")" ]
+}
+
+# One that mqxd has looked for among the unlinked, and then does not find among the others.
+unlinked_while_it_starts() {
+    local queues i
+    queues=$(seq -f 'q%g' 1000)
+    printf '%s\n' '[*]' 'durable = async' >mqx.conf
+    export MQX_CONF=$PWD/mqx.conf
+    start_mqxd
+    for i in $queues; do status 0 mqx create "$i"; done
+    status 0 mqx create --durable=sync kept
+    kill_mqxd
+    : >mqxd.log
+    background mqxd 2>mqxd.log
+    mqxd=$!
+    # shellcheck disable=SC2086 # they are many
+    status 0 mqx unlink $queues
+    await "mqxd to be ready" is_ready
+    is "what is left" kept "$(mqx ls)"
+    await "mqxd to forget the others" none_is_gone
+    kill_mqxd
+    lose_memory
+    start_mqxd
+    is "what comes back" kept "$(mqx ls)"
+}
+
 unlinked_in_use() {
     start_mqxd
     status 0 mqx create --durable=sync q
@@ -209,6 +237,7 @@ disk_full() {
 try "options" options
 try "a second mqxd is refused" second
 try "what was unlinked does not come back" unlinked
+try "... nor while mqxd starts" unlinked_while_it_starts
 try "unlinked while a sender waits" unlinked_in_use
 try "policies from mqx.conf" policies
 try "another queue has the name" conflict
