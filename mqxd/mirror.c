@@ -381,7 +381,6 @@ static int put_changes(struct store *s, void *arg)
     int r = 0;
 
     p->written = false;
-    p->begun = mirror_now();
     p->m->quotas.planned = 0;
     for (p->to = p->from; r >= 0 && p->to < p->m->change_count && p->to - p->from < p->most &&
                           bytes < BYTES && (!p->removals || removed < p->removals);
@@ -495,6 +494,7 @@ static int commit_removals(struct part *p, uint64_t begun)
     p->removals = REMOVALS;
     p->most = CHANGES;
     while (r >= 0 && p->from < p->m->change_count) {
+        p->begun = mirror_now();
         r = store_remove(p->m->store, put_changes, p);
         if (r == -ENOSPC && p->removals > 1) { /* fewer need fewer pages */
             p->removals /= 2;
@@ -525,6 +525,7 @@ int mirror_commit(struct mirror *m, uint64_t now)
     collect(m, now);
     m->turned = false;
     while (r >= 0 && p.from < m->change_count) {
+        p.begun = mirror_now(); /* with what the store does first, which senders wait for, too */
         r = store_commit(m->store, put_changes, &p);
         if (r == -ENOSPC && p.to - p.from > 1) {
             p.most = (p.to - p.from) / 2; /* those for which there is room */
