@@ -432,6 +432,8 @@ static int note_changes(struct looking *l)
             continue;
         a->record = l->records[i];
         a->mode = a->record.mode;
+        if (a->due)
+            a->due = mirror_now(); /* not in a window of what it was before */
         if (ends(&a->record)) {
             mqxi_snapshot_wake(a->q);
             mirror_remove(l->m, a);

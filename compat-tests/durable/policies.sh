@@ -188,6 +188,22 @@ off_and_on_again() {
     received q one two three
 }
 
+# What it was sent before may wait for the window, and who sends to it now does not.
+sync_within_the_window() {
+    conf 'window = 60s' '[q]' 'durable = async'
+    start_mqxd
+    status 0 mqx create q
+    await "mqxd to know it" mqx store dump q
+    await "mqxd to be done with it" is_asleep "$mqxd"
+    status 0 mqx send q one
+    stores q 0 || no "it was not in a window"
+    conf 'window = 60s' '[q]' 'durable = sync'
+    reload
+    status 0 mqx send q two # or EIO, after 30 seconds
+    restarts
+    received q one two
+}
+
 # A line that is gone makes no queue less durable.
 no_line() {
     conf '[q]' 'durable = sync'
@@ -322,6 +338,7 @@ try "... and waits for mqxd as long as is said" waits_as_it_says
 try "a mistake keeps the configuration as it was" mistakes
 try "what was said of one queue alone counts" said_of_it_alone
 try "... off and on again while mqxd stands still" off_and_on_again
+try "async becomes sync within the window" sync_within_the_window
 try "a line that is gone changes nothing" no_line
 try "mqx conf shows what applies and why" shown
 finish
