@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "anyname.h"
@@ -24,6 +26,8 @@
 #include "policies.h"
 #include "segment.h"
 #include "sys.h"
+
+#define SPARE ((size_t)64 << 30) /* of address space, for the store */
 
 /* What one look at the directories found. */
 struct looking {
@@ -202,11 +206,35 @@ static void say_why_not(const char *name, int error)
                   strerror(-error));
 }
 
+/* A queue takes address space as its user likes, and the store needs some to grow: without it mqxd
+ * would have to stop. */
+static bool leaves_space(void)
+{
+    struct rlimit limit;
+    void *spare;
+
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        return true; /* who set that knows how much there is */
+    spare = mmap(NULL, SPARE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return spare != MAP_FAILED && munmap(spare, SPARE) == 0;
+}
+
+static int attach(const char *name, struct mqxi_queue **q)
+{
+    int r = mqxi_name_attach(name, q);
+
+    if (r == 0 && !leaves_space()) {
+        mqxi_segment_detach(*q);
+        r = -ENOMEM;
+    }
+    return r;
+}
+
 static int look_at_new(struct looking *l, const char *name)
 {
     struct mqxi_queue *q;
     struct found *found;
-    int r = mqxi_name_attach(name, &q);
+    int r = attach(name, &q);
 
     if (discover_later(r) && r != -ENOMEM) /* which is this queue's size */
         return r;

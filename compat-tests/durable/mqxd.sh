@@ -77,6 +77,27 @@ unlinked_while_it_starts() {
     is "what comes back" kept "$(mqx ls)"
 }
 
+# One kind of them after the other, each as many as fit; and the store has to grow.
+no_address_space() {
+    local size i
+    start_mqxd
+    status 0 mqx create --durable=sync --maxmsg=100 --msgsize=1000000 q
+    status 0 mqx send q first
+    for size in 1048576x16777216 65536x16777216 4096x16777216 256x16777216 16x16777216 \
+        1x16777216 1x4194304 1x1048576 1x262144; do
+        for i in $(seq 32); do
+            status 0 mqx create --durable=async --maxmsg=${size%x*} --msgsize=${size#*x} "$size-$i"
+        done
+    done
+    await "mqxd to be full" grep -q 'cannot be mirrored: Cannot allocate memory' mqxd.log
+    await "mqxd to have looked at all" is_asleep "$mqxd"
+    head -c 1000000 /dev/zero | tr '\0' x >text
+    for i in $(seq 60); do
+        status 0 mqx send q <text
+    done
+    stop_mqxd
+}
+
 unlinked_in_use() {
     start_mqxd
     status 0 mqx create --durable=sync q
@@ -239,6 +260,7 @@ try "a second mqxd is refused" second
 try "what was unlinked does not come back" unlinked
 try "... nor while mqxd starts" unlinked_while_it_starts
 try "unlinked while a sender waits" unlinked_in_use
+try "queues that take all address space" no_address_space
 try "policies from mqx.conf" policies
 try "another queue has the name" conflict
 try_as_root "root's mqxd serves all users" roots_serves_all
