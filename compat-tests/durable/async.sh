@@ -13,6 +13,25 @@ after_the_window() {
     is message first-message "$(mqx recv --nonblock q)"
 }
 
+# What is received within the window never reaches the disk, nor does anything before its end.
+within_the_window() {
+    echo 'window = 60s' >mqx.conf
+    MQX_CONF=$PWD/mqx.conf start_mqxd
+    status 0 mqx create --durable=async q
+    await "mqxd to know it" mqx store dump q
+    await "mqxd to be done with it" is_asleep "$mqxd"
+    for i in $(seq 20); do
+        status 0 mqx send q "a-message-$i"
+        is message "a-message-$i" "$(mqx recv q)"
+    done
+    status 0 mqx send q left
+    in_store a-message && no "stored within the window"
+    stop_mqxd
+    in_store left || no "what was left is not stored"
+    in_store a-message && no "stored, though it was received within the window"
+    true
+}
+
 after_the_end() {
     echo 'window = 60000' >mqx.conf # no commit but the last
     MQX_CONF=$PWD/mqx.conf start_mqxd
@@ -57,6 +76,7 @@ volatile() {
 }
 
 try "stored when the window is over" after_the_window
+try "not stored when it is received within the window" within_the_window
 try "stored when mqxd ends, in order" after_the_end
 try "goes on without mqxd, which finds its place again" without_mqxd
 try "a queue that is not durable is gone" volatile
