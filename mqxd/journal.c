@@ -328,7 +328,7 @@ int journal_commit(struct journal *j)
     memset(j->image + j->at, 0, end - j->at);
     e = write_at(j->fd, at, j->end, end - j->end);
     if (e == 0 && fdatasync(j->fd) < 0)
-        e = errno == ENOSPC ? EIO : errno; /* that is no "try again" here */
+        e = errno == ENOSPC || errno == EDQUOT ? EIO : errno; /* that is no "try again" here */
     if (e) {
         take_back(j);
         return failed(j->path, "cannot be written", e);

@@ -121,7 +121,7 @@ static int resize(struct store *s, uint64_t took)
     if (took < QUICK_NS)
         return s->journal.size < s->journal_most ? grow(s, 2 * s->journal.size) : 0;
     if (took > SLOW_NS && half >= first(s))
-        s->journal.size = s->journal_most = half; /* what is behind that is left alone */
+        s->journal.size = half; /* what is behind that is left alone */
     return 0;
 }
 
@@ -140,7 +140,11 @@ int store_settle(struct store *s)
 
 int store_finish(struct store *s)
 {
-    return s->named ? settle(s, true) : 0;
+    int r = s->named ? settle(s, true) : 0;
+
+    if (r == -ENOSPC) /* the next start can do as much */
+        say("store %s: the disk is full: what was stored last stays in the journal", s->dir);
+    return r == -ENOSPC ? 0 : r;
 }
 
 /* --- into the journal ------------------------------------------------------------------------- */
