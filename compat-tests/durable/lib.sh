@@ -61,3 +61,45 @@ is_stored() { # text
 in_store() { # text: on disk, whether it counts any longer or not
     cat "$MQX_STORE"/{data.mdb,journal} 2>/dev/null | grep -qaF -- "$1"
 }
+
+messages() { # queue
+    mqx stat "$1" | sed -n 's/^messages: //p'
+}
+
+configure() { # line...: of mqx.conf
+    printf '%s\n' "$@" >mqx.conf
+    export MQX_CONF=$PWD/mqx.conf
+}
+
+made() { # name: a sync queue, with a running mqxd
+    start_mqxd
+    status 0 mqx create --durable=sync --maxmsg=100 "$1"
+}
+
+# LMDB's number of the last transaction, which is the higher one of its two meta pages, and the
+# journal's records, which all begin with the first one's nonce, each on a page.
+transactions() {
+    local a b records
+    a=$(od -An -t u8 -j 144 -N 8 "$MQX_STORE/data.mdb")
+    b=$(od -An -t u8 -j 4240 -N 8 "$MQX_STORE/data.mdb")
+    records=$(od -An -v -t u8 -w4096 "$MQX_STORE/journal" 2>/dev/null |
+        awk 'NR == 1 { nonce = $1 } $1 != 0 && $1 == nonce { n++ } END { print n + 0 }')
+    echo $(((a > b ? a : b) + records))
+}
+
+rests() {
+    await "mqxd to rest" is_asleep "$mqxd"
+}
+
+numbers() { # queue: of the messages in it
+    while mqx recv --nonblock --line "$1" 2>/dev/null; do :; done | sed 's/[.].*//' | paste -sd ' '
+}
+
+# Removals are committed: the store has changed, and mqxd rests until it looks for room again.
+has_changed() { # transactions before
+    [ "$(transactions)" != "$1" ] && is_asleep "$mqxd"
+}
+
+ended() { # pid
+    ! kill -0 "$1"
+}

@@ -38,10 +38,6 @@ logs() { # text
     grep -qF -- "$1" mqxd.log
 }
 
-ended() { # pid
-    ! kill -0 "$1"
-}
-
 is_sent() { # by the sender that waits
     await "the sender to be done" ended "$sender"
     wait "$sender" || no "the sender ended with $?"

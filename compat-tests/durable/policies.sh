@@ -235,10 +235,6 @@ waits_as_it_says() {
     status 3 mqx recv --nonblock q
 }
 
-ended() { # pid
-    ! kill -0 "$1"
-}
-
 other_kinds() {
     conf '[*]' 'durable = off'
     start_mqxd
