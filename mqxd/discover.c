@@ -6,7 +6,6 @@
  */
 #include "discover.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,6 +22,7 @@
 #include "log.h"
 #include "msqids.h"
 #include "names.h"
+#include "peek.h"
 #include "policies.h"
 #include "segment.h"
 #include "sys.h"
@@ -52,45 +52,6 @@ struct looking {
 };
 
 /* --- looking ---------------------------------------------------------------------------------- */
-
-int discover_peek_fd(int fd, struct peek *out)
-{
-    struct mqxi_header *h = &out->header;
-    struct mqxi_stat st;
-    int r = mqxi_sys_stat(fd, "", &st);
-
-    if (r < 0)
-        return r;
-    if (!S_ISREG(st.mode) || pread(fd, h, sizeof(*h), 0) != (ssize_t)sizeof(*h) ||
-        h->magic != MQXI_MAGIC || h->version != MQXI_FORMAT_VERSION ||
-        h->fingerprint != mqxi_fingerprint())
-        return -EBADMSG;
-    out->ino = st.ino;
-    out->uid = st.uid;
-    out->gid = st.gid;
-    out->durable = atomic_load(&h->durable);
-    memcpy(out->uuid, h->uuid, sizeof(out->uuid));
-    return 0;
-}
-
-int discover_peek(const char *path, struct peek *out)
-{
-    int fd = mqxi_sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
-    int r = fd;
-
-    if (fd >= 0) {
-        r = discover_peek_fd(fd, out);
-        close(fd);
-    }
-    return r == -ELOOP || r == -EISDIR ? -EBADMSG : r;
-}
-
-bool discover_serves(uint32_t uid)
-{
-    uid_t me = geteuid();
-
-    return uid == me || (me == 0 && mqxi_mqxd_holds(uid, MQXI_LOCK_RUNS) <= 0);
-}
 
 static struct attached *by_ino(const struct mirror *m, uint64_t ino)
 {
@@ -236,7 +197,7 @@ static int look_at_new(struct looking *l, const char *name)
     struct found *found;
     int r = attach(name, &q);
 
-    if (discover_later(r) && r != -ENOMEM) /* which is this queue's size */
+    if (peek_later(r) && r != -ENOMEM) /* which is this queue's size */
         return r;
     if (r < 0) {
         if (r != -ENOENT) /* else: unlinked just now */
@@ -331,23 +292,23 @@ static int look_at(const char *name, void *arg)
     a = by_ino(l->m, st.ino);
     if (a && a->q->uid == st.uid)
         return look_at_mirrored(l, a, name, st.gid);
-    r = discover_peek(path, &p);
-    if (r < 0 || !discover_serves(p.uid))
-        return discover_later(r) ? r : 0;
+    r = peek_file(path, &p);
+    if (r < 0 || !peek_serves(p.uid))
+        return peek_later(r) ? r : 0;
     return p.durable == MQXI_DURABLE_OFF ? look_at_volatile(l, &p) : look_at_new(l, name);
 }
 
-/* For discover_each_gone. */
+/* For peek_each_gone. */
 static int look_at_gone(const char *path, void *arg)
 {
     struct looking *l = arg;
     struct store_queue stored;
     struct gone *gone;
     struct peek p;
-    int r = discover_peek(path, &p);
+    int r = peek_file(path, &p);
 
-    if (r < 0 || !discover_serves(p.uid))
-        return discover_later(r) ? r : 0;
+    if (r < 0 || !peek_serves(p.uid))
+        return peek_later(r) ? r : 0;
     r = store_get_queue(l->m->store, p.uuid, &stored);
     if (r == 0 && stored.uid != p.uid) {
         say("%s: not this user's queue; ignored", path);
@@ -363,26 +324,6 @@ static int look_at_gone(const char *path, void *arg)
     snprintf(gone->path, sizeof(gone->path), "%s", path);
     memcpy(gone->uuid, p.uuid, sizeof(gone->uuid));
     return 0;
-}
-
-int discover_each_gone(int (*each)(const char *path, void *arg), void *arg)
-{
-    char path[PATH_MAX];
-    struct dirent *entry;
-    DIR *dir;
-    int r = mqxi_path(MQXI_GONE, "", path);
-
-    dir = r < 0 ? NULL : opendir(path);
-    if (!dir)
-        return r < 0 ? r : errno == ENOENT ? 0 : -errno;
-    while (r == 0 && (entry = readdir(dir)))
-        if (entry->d_name[0] != '.') {
-            r = mqxi_path(MQXI_GONE, entry->d_name, path);
-            if (r == 0)
-                r = each(path, arg);
-        }
-    closedir(dir);
-    return r;
 }
 
 /* --- acting ----------------------------------------------------------------------------------- */
@@ -566,7 +507,7 @@ static void postpone(struct looking *l)
 int discover_gone(struct mirror *m)
 {
     struct looking l = {.m = m};
-    int r = discover_each_gone(look_at_gone, &l);
+    int r = peek_each_gone(look_at_gone, &l);
 
     if (r == 0)
         r = act(&l);
@@ -584,7 +525,7 @@ int discover(struct mirror *m)
     /* Names first: what is unlinked meanwhile is then found among the unlinked. */
     r = mqxi_name_list(look_at, &l);
     if (r == 0)
-        r = discover_each_gone(look_at_gone, &l);
+        r = peek_each_gone(look_at_gone, &l);
     if (r == 0)
         r = act(&l);
     if (l.full)

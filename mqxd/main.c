@@ -21,6 +21,7 @@
 #include "log.h"
 #include "mqx.h"
 #include "names.h"
+#include "peek.h"
 #include "policies.h"
 #include "restore.h"
 #include "service.h"
@@ -150,7 +151,7 @@ static int look(struct mirror *m)
     if (!rescan)
         return 0;
     r = discover(m);
-    rescan = discover_later(r) || r == -ENOSPC;
+    rescan = peek_later(r) || r == -ENOSPC;
     if (r == -ENOSPC) {
         note_full(m, true);
         return 0;
@@ -198,7 +199,7 @@ static int last_commit(struct mirror *m)
     uint64_t until = mirror_now() + LAST_NS;
     int r = discover(m);
 
-    if (discover_later(r) || r == -ENOSPC)
+    if (peek_later(r) || r == -ENOSPC)
         r = 0;
     mirror_look(m, UINT64_MAX);
     while (r >= 0 && mirror_due(m, mirror_now()) && mirror_now() < until) {
@@ -225,7 +226,7 @@ static int give_up(struct mirror *m, int error)
 /* At the start, when there is nothing yet that could be served meanwhile. */
 static int said(int r)
 {
-    if (discover_later(r))
+    if (peek_later(r))
         say("queues cannot be looked for: %s", strerror(-r));
     return r;
 }

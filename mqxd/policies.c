@@ -15,9 +15,9 @@
 
 #include "anyname.h"
 #include "conf.h"
-#include "discover.h"
 #include "keys.h"
 #include "log.h"
+#include "peek.h"
 #include "policy.h"
 #include "sys.h"
 
@@ -91,9 +91,9 @@ static int apply_to(struct applying *a, const char *name, int fd)
 {
     struct mqxi_policy policy;
     struct peek p;
-    int r = discover_peek_fd(fd, &p);
+    int r = peek_fd(fd, &p);
 
-    if (r < 0 || !discover_serves(p.uid))
+    if (r < 0 || !peek_serves(p.uid))
         return 0;
     r = policy_of(a->m, name, &p.header, &policy);
     if (r == 0 && mqxi_policy_set_sync(fd, &p.header, policy.sync_said, policy.sync) < 0)
@@ -123,7 +123,7 @@ static int apply_to_name(const char *name, void *arg)
         return 0;
     fd = mqxi_sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0) /* unlinked just now, or no queue: discover() says what there is to be said */
-        return discover_later(fd) ? fd : 0;
+        return peek_later(fd) ? fd : 0;
     r = apply_to(arg, name, fd);
     close(fd);
     return r;

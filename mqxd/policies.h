@@ -7,7 +7,7 @@
 /* Read the file.  -EINVAL, said: there is a mistake in it, and all stays as it was. */
 int policies_read(struct mirror *m);
 /* Have all queues that we serve as it says; discover() then finds what has changed.  0; errors of
- * want that discover_later knows. */
+ * want that peek_later knows. */
 int policies_apply(struct mirror *m);
 
 /* How many bytes of this queue the store may have; 0: no limit. */

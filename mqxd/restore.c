@@ -12,11 +12,11 @@
 #include <unistd.h>
 
 #include "anyname.h"
-#include "discover.h"
 #include "engine.h"
 #include "log.h"
 #include "msqids.h"
 #include "names.h"
+#include "peek.h"
 #include "progress.h"
 #include "segment.h"
 
@@ -44,15 +44,15 @@ static int add_stored(const struct store_queue *queue, void *arg)
     return 0;
 }
 
-/* For discover_each_gone. */
+/* For peek_each_gone. */
 static int add_segment(const char *path, void *arg)
 {
     struct list *l = arg;
     struct peek p;
-    int r = discover_peek(path, &p);
+    int r = peek_file(path, &p);
 
     if (r < 0)
-        return discover_later(r) ? r : 0;
+        return peek_later(r) ? r : 0;
     if (l->living_count == l->living_room) {
         size_t room = l->living_room ? 2 * l->living_room : 64;
         uint8_t(*living)[16] = realloc(l->living, room * sizeof(*living));
@@ -207,8 +207,8 @@ int restore_queues(struct store *s)
         r = mqxi_name_list(add_living, &l);
     /* Then what was unlinked since discover_gone: discover() has it forgotten. */
     if (r == 0)
-        r = discover_each_gone(add_segment, &l);
-    if (discover_later(r))
+        r = peek_each_gone(add_segment, &l);
+    if (peek_later(r))
         say("queues cannot be looked for: %s", strerror(-r));
     if (r == 0 && l.count)
         qsort(l.queues, l.count, sizeof(*l.queues), younger_first);
