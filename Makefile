@@ -179,7 +179,7 @@ $(B)/bin/mqxd: $(call objects,mqxd) $(B)/lib/libmqx.a
 $(call tests,libmqx): $(B)/test/%: $(B)/obj/libmqx/%.o $(B)/lib/libmqx.a
 	$(call link,-lcmocka $(INIH))
 # It turns off what would hide a lost wake-up.
-$(B)/test/wake_test: LDFLAGS += -Wl,--wrap=mqxi_event_sleep
+$(B)/test/wake_test: LDFLAGS += -Wl,--wrap=mqxi_event_sleep,--wrap=mqxi_event_sleep_once
 # It lets somebody fall asleep between two calls of one who wakes.
 $(B)/test/wait_test: LDFLAGS += -Wl,--wrap=syscall
 # Somebody else writes between their steps.

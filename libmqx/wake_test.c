@@ -1,14 +1,15 @@
 /*
  * No wake-up is lost.  A blocked call looks for itself about once a second, which
  * is for the dead, and would hide it if the living were not woken: here it looks
- * no more (mqxi_event_sleep is wrapped by the linker), so that who is not woken
- * sleeps for ever.
+ * no more (mqxi_event_sleep and mqxi_event_sleep_once are wrapped by the linker),
+ * so that who is not woken sleeps for ever.
  */
 #include <fcntl.h>
 #include <mqueue.h>
 #include <mqx.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/msg.h>
 #include <sys/syscall.h>
 
 #include "engine.h"
@@ -58,6 +59,20 @@ int __wrap_mqxi_event_sleep(_Atomic uint32_t *event, uint32_t seen, const struct
         pthread_testcancel();
     }
     atomic_store(&s->asleep, false);
+    return r;
+}
+
+int __real_mqxi_event_sleep_once(_Atomic uint32_t *event, uint32_t seen, uint64_t longest_ns);
+int __wrap_mqxi_event_sleep_once(_Atomic uint32_t *event, uint32_t seen, uint64_t longest_ns);
+
+int __wrap_mqxi_event_sleep_once(_Atomic uint32_t *event, uint32_t seen, uint64_t longest_ns)
+{
+    int r;
+
+    (void)longest_ns;
+    atomic_store(&me->asleep, true);
+    r = __real_mqxi_event_sleep_once(event, seen, LONG);
+    atomic_store(&me->held, true);
     return r;
 }
 
@@ -170,6 +185,59 @@ static void timed_out_scanned(void)
 static void timed_out_tree(void)
 {
     timed_out_beside_one_who_was_woken(300);
+}
+
+/* --- System V: IPC_SET ------------------------------------------------------------------------ */
+
+struct msq_call {
+    struct sleeper s;
+    int id;
+    bool send;
+};
+
+static void call_msq(void *arg)
+{
+    struct msq_call *c = arg;
+    struct msgbuf m = {.mtype = 1};
+
+    me = &c->s;
+    IS(c->send ? mqx_msgsnd(c->id, &m, 1, 0) : mqx_msgrcv(c->id, &m, 1, 0, 0), c->send ? 0 : 1);
+}
+
+/* Who waits may have no right to any more, or room: he is to look, whatever it was that changed. */
+static void woken_by_set(bool send)
+{
+    struct msq_call *c = shared(sizeof(*c));
+    struct msgbuf m = {.mtype = 1};
+    struct msqid_ds ds;
+    pid_t child;
+
+    c->send = send;
+    c->id = mqx_msgget(IPC_PRIVATE, 0600);
+    CHECK(c->id >= 0);
+    IS(mqx_msgctl(c->id, IPC_STAT, &ds), 0);
+    ds.msg_qbytes = 1;
+    IS(mqx_msgctl(c->id, IPC_SET, &ds), 0);
+    if (send)
+        IS(mqx_msgsnd(c->id, &m, 1, 0), 0);
+    child = start(call_msq, c);
+    WAIT_FOR(c->s.asleep && asleep(child));
+    CHECK(!c->s.held);
+    IS(mqx_msgctl(c->id, IPC_SET, &ds), 0);
+    WAIT_FOR(c->s.held);
+    IS(send ? mqx_msgrcv(c->id, &m, 1, 0, 0) : mqx_msgsnd(c->id, &m, 1, 0), send ? 1 : 0);
+    finish(child);
+    IS(mqx_msgctl(c->id, IPC_RMID, NULL), 0);
+}
+
+static void receiver_woken_by_set(void)
+{
+    woken_by_set(false);
+}
+
+static void sender_woken_by_set(void)
+{
+    woken_by_set(true);
 }
 
 /* --- games ------------------------------------------------------------------------------------ */
@@ -422,6 +490,8 @@ int main(void)
         UNIT(cancelled_when_woken),
         UNIT(timed_out_scanned),
         UNIT(timed_out_tree),
+        UNIT(receiver_woken_by_set),
+        UNIT(sender_woken_by_set),
         UNIT(games),
     };
 
