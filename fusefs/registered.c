@@ -109,9 +109,11 @@ static void fired(union sigval value, struct mqxi_sender by)
 /* It does not fire any more, or has fired. */
 static void withdraw(struct attached *a)
 {
-    struct registration *r = take(of_queue, a);
+    struct registration *r;
 
+    /* First: what fired before this is sent by that, and needs to be found. */
     mqxi_notify_register(a->queue, NULL);
+    r = take(of_queue, a);
     if (r)
         drop(r);
 }

@@ -309,8 +309,8 @@ static void withdraw(struct mqxi_queue *q)
     uint64_t word = mqxi_notify_word(registration);
 
     if (!entry || !mqxi_helper_find(q, registration, &record))
-        return; /* there is none, or it is another process's */
-    /* Where this fails, it has fired, and that is delivered. */
+        return; /* there is none, or it is another process's, or it has fired */
+    /* Where this fails, it has just fired. */
     if (!atomic_compare_exchange_strong(&entry->word, &word, 0))
         return;
     atomic_compare_exchange_strong(&q->header->notify, &registration, 0);
@@ -323,16 +323,19 @@ int mqxi_notify_register(struct mqxi_queue *q, const struct sigevent *notificati
 
     if (atomic_load(&q->dead))
         return -EIO;
-    if (!notification) {
+    r = notification ? check_holder(q) : 0; /* before a thread is made for nothing */
+    if (r < 0)
+        return r;
+    if (!notification)
         withdraw(q);
-        return 0;
-    }
-    r = check_holder(q); /* before a thread is made for nothing */
-    return r == 0 ? add(q, notification) : r;
+    mqxi_helper_settle(q); /* what fired comes before this */
+    return notification ? add(q, notification) : 0;
 }
 
 void mqxi_notify_closed(struct mqxi_queue *q)
 {
-    if (mqxi_helper_any())
-        withdraw(q);
+    if (!mqxi_helper_any())
+        return;
+    withdraw(q);
+    mqxi_helper_settle(q);
 }

@@ -7,6 +7,11 @@
  * What this process sends to itself it delivers at once, on the sender's thread:
  * a program that sends, and expects its handler to have run, is right to do so.
  *
+ * A removal, a close and a new registration by this process deliver what fired
+ * before them, or wait until the helper has: once they have returned, no signal
+ * of the past can come any more, as with the kernel, which sends it before mq_send
+ * returns.
+ *
  * Once a second the helper looks for itself: at what was fired by somebody who
  * died before waking it, and for a message that should have notified and has not
  * (notify.c).
@@ -50,6 +55,9 @@
 #define IDLE_NS   (5 * SECOND)
 #define RESTLESS  1000 /* wakes for nothing, in a row, before it waits regardless */
 #define REST_NS   UINT64_C(10000000)
+#define YIELDS    100   /* for a helper that is just at it, ... */
+#define NAPS      10000 /* ... and then, in case a debugger holds it, a second at most */
+#define NAP_NS    100000
 #define FREE      UINT64_C(0)
 #define BUSY      UINT64_C(1)
 #define INDEX     UINT64_C(0xffff) /* of an id: which record; a serial number is above it */
@@ -73,6 +81,7 @@ struct record {
 struct chunk {
     _Atomic uint32_t control; /* bumped when there is a new registration */
     atomic_int helper;        /* 0: none, 1: being made, 2: runs */
+    _Atomic uint64_t taken;   /* the record that the helper takes, until its signal is sent */
     atomic_bool threads;      /* there was a registration for a thread */
     char name[16]; /* of the thread that made the helper: threads that it starts have it */
     struct record record[RECORDS];
@@ -180,21 +189,27 @@ void mqxi_helper_drop(uint64_t id)
         let_go(&news);
 }
 
+/* This process's own record of this queue, whose id and name are these?  *pid: 0, or our number. */
+static bool is_own(struct record *r, const struct mqxi_queue *q, uint64_t *id, uint64_t *name,
+                   uint32_t *pid)
+{
+    *id = atomic_load(&r->state);
+    if (*id <= BUSY || atomic_load(&r->ino) != q->ino)
+        return false;
+    if (*pid == 0)
+        *pid = (uint32_t)MQXI_SYS(SYS_getpid);
+    *name = atomic_load(&r->name);
+    return atomic_load(&r->pid) == *pid && atomic_load(&r->state) == *id;
+}
+
 static bool find_in(struct chunk *c, const struct mqxi_queue *q, uint64_t name, uint64_t *id)
 {
     uint32_t pid = 0;
+    uint64_t found;
 
-    for (unsigned i = 0; i < RECORDS; i++) {
-        struct record *r = &c->record[i];
-
-        *id = atomic_load(&r->state);
-        if (*id <= BUSY || atomic_load(&r->ino) != q->ino || atomic_load(&r->name) != name)
-            continue;
-        if (pid == 0)
-            pid = (uint32_t)MQXI_SYS(SYS_getpid);
-        if (atomic_load(&r->pid) == pid && atomic_load(&r->state) == *id)
+    for (unsigned i = 0; i < RECORDS; i++)
+        if (is_own(&c->record[i], q, id, &found, &pid) && found == name)
             return true;
-    }
     return false;
 }
 
@@ -238,6 +253,63 @@ void mqxi_helper_deliver(uint64_t id)
         mqxi_deliver_signal(&news.delivery, by);
 }
 
+/* The signal of a record that was taken from those who fired it. */
+static void send(const struct news *news, struct mqxi_sender by)
+{
+    struct mqxi_queue *q = news->registration.queue;
+
+    /* Who receives from this queue meanwhile is not interrupted: to him, it came before. */
+    atomic_fetch_add(&q->raising, 1);
+    mqxi_deliver_signal(&news->delivery, by);
+    atomic_fetch_add(&q->raised, 1);
+    /* Its sender may be waiting for that. */
+    mqxi_event_signal(&mqxi_notify_entry(q, news->registration.name)->event, true);
+}
+
+static void settle_in(struct chunk *c, struct mqxi_queue *q)
+{
+    uint32_t pid = 0;
+
+    for (unsigned i = 0; i < RECORDS; i++) {
+        struct record *r = &c->record[i];
+        struct mqxi_sender by;
+        struct news news;
+        uint64_t id, name;
+
+        /* A thread takes time in any case, and is not for us to make: we may be in a handler. */
+        if (!is_own(r, q, &id, &name, &pid) || atomic_load(&r->kind) == SIGEV_THREAD ||
+            !fired(atomic_load(&mqxi_notify_entry(q, name)->word), &by) || !take(id, &news))
+            continue;
+        send(&news, by);
+        let_go(&news);
+    }
+}
+
+/* What the helper has taken by now is sent.  It needs nobody for that. */
+static void await_helper(struct chunk *c)
+{
+    struct timespec nap = {.tv_nsec = NAP_NS};
+    uint64_t taken = atomic_load(&c->taken);
+
+    for (int i = 0; taken != 0 && atomic_load(&c->taken) == taken && i < YIELDS + NAPS; i++)
+        if (i < YIELDS)
+            MQXI_SYS(SYS_sched_yield);
+        else
+            MQXI_SYS(SYS_nanosleep, &nap, NULL);
+}
+
+void mqxi_helper_settle(struct mqxi_queue *q)
+{
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        struct chunk *c = atomic_load(&chunks[i]);
+
+        if (!c)
+            break;
+        settle_in(c, q);
+        await_helper(c);
+    }
+}
+
 /* --- the thread ------------------------------------------------------------------------------ */
 
 /* A message that nobody was notified of: seen twice, since its sender may be just at it. */
@@ -262,8 +334,8 @@ enum found { NOTHING, WATCH, NEWS };
 
 /* Look at a record.  It fired: take it, and who made it fire.  Inside mqxi_op_enter, which keeps
  * the queue mapped, whoever takes the record away. */
-static enum found look_at(struct record *r, bool due, struct mqxi_watch *watch, struct news *news,
-                          struct mqxi_sender *by)
+static enum found look_at(struct chunk *c, struct record *r, bool due, struct mqxi_watch *watch,
+                          struct news *news, struct mqxi_sender *by)
 {
     uint64_t id = atomic_load(&r->state), name = atomic_load(&r->name), word;
     struct mqxi_queue *q = atomic_load(&r->queue);
@@ -284,19 +356,18 @@ static enum found look_at(struct record *r, bool due, struct mqxi_watch *watch, 
         mqxi_helper_drop(id); /* the segment is damaged, or vanished; or it is just being removed */
         return NOTHING;
     }
-    return take(id, news) ? NEWS : NOTHING;
+    /* Before the record is ours: who finds that it is gone finds this. */
+    atomic_store(&c->taken, id);
+    if (take(id, news))
+        return NEWS;
+    atomic_store(&c->taken, 0);
+    return NOTHING;
 }
 
-static void deliver(const struct chunk *c, struct news *news, struct mqxi_sender by)
+static void deliver(struct chunk *c, struct news *news, struct mqxi_sender by)
 {
-    struct mqxi_queue *q = news->registration.queue;
-    struct mqxi_notify *entry = mqxi_notify_entry(q, news->registration.name);
-
-    /* Who receives from this queue meanwhile is not interrupted: to him, it came before. */
-    atomic_fetch_add(&q->raising, 1);
-    mqxi_deliver_signal(&news->delivery, by);
-    atomic_fetch_add(&q->raised, 1);
-    mqxi_event_signal(&entry->event, true); /* its sender may be waiting for that */
+    send(news, by);
+    atomic_store(&c->taken, 0);
     if (news->delivery.kind == SIGEV_THREAD)
         mqxi_deliver_thread(&news->delivery, c->name);
     let_go(news);
@@ -321,7 +392,7 @@ static unsigned look_around(struct chunk *c, bool due, struct mqxi_watch *watch,
         unsigned token = mqxi_op_enter();
         struct mqxi_sender by;
         struct news news;
-        enum found found = look_at(&c->record[i], due, &watch[n], &news, &by);
+        enum found found = look_at(c, &c->record[i], due, &watch[n], &news, &by);
 
         mqxi_op_leave(token);
         n += found == WATCH;

@@ -32,6 +32,10 @@ void mqxi_helper_drop(uint64_t record);
 bool mqxi_helper_claim(struct mqxi_queue *q, uint64_t name, uint64_t *record);
 void mqxi_helper_deliver(uint64_t record);
 
+/* Send the signals of this process's registrations with this queue that have fired, if the helper
+ * has not; it has when this returns.  The caller holds a reference to the queue. */
+void mqxi_helper_settle(struct mqxi_queue *q);
+
 /* Has this process any registration at all? */
 bool mqxi_helper_any(void);
 

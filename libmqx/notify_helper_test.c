@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 
+#include "notify_deliver.h"
 #include "notify_testing.h"
 #include "thread.h"
 
@@ -126,6 +127,90 @@ static void woken_by_any(void)
     }
 }
 
+/* --- what fired before the registrant's next call --------------------------------------------- */
+
+/* Its sender has made it fire, and does not come to wake the helper. */
+static void fires_unheard(void)
+{
+    uint64_t registration = atomic_exchange(&q->header->notify, 0);
+
+    CHECK(registration != 0);
+    atomic_store(&mqxi_notify_entry(q, registration)->word,
+                 MQXI_NOTIFY_FIRED | (uint64_t)(uint32_t)getpid() << 32 | (uint32_t)getuid());
+}
+
+static void removes_it(void)
+{
+    IS(mqx_notify(fd, NULL), 0);
+}
+
+static void closes_it(void)
+{
+    IS(mqx_close(open_queue("/q", 4)), 0); /* any of its descriptors */
+}
+
+static void registers_another(void)
+{
+    IS(registers(1000), 0);
+}
+
+/* Not a moment later, and once.  The helper, which looks once a second, may come before us. */
+static void comes_before(void (*call)(void))
+{
+    int helper;
+
+    open_q(4);
+    for (int i = 0; i < 20; i++) {
+        IS(registers(i), 0);
+        WAIT_FOR(find_helper(&helper) && asleep(helper)); /* knows of it, and of no more */
+        fires_unheard();
+        call();
+        IS(notified(0), i);
+        IS(mqx_notify(fd, NULL), 0);
+        IS(entries_in_use(), 0);
+        IS(notified(0), -1);
+    }
+}
+
+static void removal_comes_after(void)
+{
+    comes_before(removes_it);
+}
+
+static void closing_comes_after(void)
+{
+    comes_before(closes_it);
+}
+
+static void registering_comes_after(void)
+{
+    comes_before(registers_another);
+}
+
+static atomic_int begun, ended;
+
+static void take_time(union sigval value, struct mqxi_sender by)
+{
+    (void)value, (void)by;
+    begun = 1;
+    usleep(50000);
+    ended = 1;
+}
+
+/* The helper has it already, and is not done. */
+static void removal_waits_for_helper(void)
+{
+    struct sigevent event = {.sigev_notify = MQXI_SIGEV_CALL};
+
+    event.sigev_notify_function = (void (*)(union sigval))(void (*)(void))take_time;
+    open_q(4);
+    IS(mqxi_notify_register(q, &event), 0);
+    finish(start(send_one, NULL));
+    WAIT_FOR(begun);
+    IS(mqx_notify(fd, NULL), 0);
+    IS(ended, 1);
+}
+
 /* --- fork and the like ----------------------------------------------------------------------- */
 
 static atomic_int calls;
@@ -204,6 +289,10 @@ int main(void)
         UNIT(helper_takes_part_in_setuid),
         UNIT(many_queues),
         UNIT(woken_by_any),
+        UNIT(removal_comes_after),
+        UNIT(closing_comes_after),
+        UNIT(registering_comes_after),
+        UNIT(removal_waits_for_helper),
         UNIT(child_has_its_own_helper),
         UNIT(vfork_closes_nothing),
         UNIT(helper_keeps_no_process),

@@ -9,6 +9,7 @@
 #include "notify.h"
 #include "testing.h"
 
+#define SIGNAL   (SIGRTMIN + 5) /* queues up: what is sent twice comes twice */
 #define MENDED_S 20 /* seconds in which a lost notification is found; some three in fact */
 
 static mqd_t fd;
@@ -30,7 +31,7 @@ static inline void open_q(long maxmsg)
     sigset_t set;
 
     sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGNAL);
     sigprocmask(SIG_BLOCK, &set, NULL);
     fd = open_queue("/q", maxmsg);
     IS(mqxi_handle_get(fd, &q, &access), 0);
@@ -38,7 +39,7 @@ static inline void open_q(long maxmsg)
 
 static inline struct sigevent event_of(int kind, int value)
 {
-    struct sigevent event = {.sigev_notify = kind, .sigev_signo = SIGUSR1};
+    struct sigevent event = {.sigev_notify = kind, .sigev_signo = SIGNAL};
 
     event.sigev_value.sival_int = value;
     return event;
@@ -59,11 +60,11 @@ static inline int notified_by(int seconds, siginfo_t *info)
     int r;
 
     sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGNAL);
     do
         r = sigtimedwait(&set, info, &limit);
     while (r < 0 && errno == EINTR);
-    return r == SIGUSR1 && info->si_code == SI_MESGQ ? info->si_value.sival_int : -1;
+    return r == SIGNAL && info->si_code == SI_MESGQ ? info->si_value.sival_int : -1;
 }
 
 static inline int notified(int seconds)

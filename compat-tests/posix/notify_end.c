@@ -48,6 +48,16 @@ static void others_remove(void **state)
     await_notification(1);
 }
 
+/* Once what comes too late to keep it off has returned, it is there: nothing comes later. */
+static void comes_before(int value)
+{
+    siginfo_t info;
+
+    assert_true(signalled(&info, 0));
+    assert_int_equal(info.si_code, SI_MESGQ);
+    assert_int_equal(info.si_value.sival_int, value);
+}
+
 static void fired_before_removal(void **state)
 {
     (void)state;
@@ -55,10 +65,41 @@ static void fired_before_removal(void **state)
     for (int i = 0; i < 20; i++) {
         ok(registers(q, i));
         assert_int_equal(in_child(child_sends, NULL), 0);
-        ok(mq_notify(q, NULL)); /* too late */
-        await_notification(i);
+        ok(mq_notify(q, NULL));
+        comes_before(i);
         expect(q, "x", 0);
     }
+    assert_true(quiet());
+}
+
+static void fired_before_closing(void **state)
+{
+    (void)state;
+    create_quiet(2);
+    for (int i = 0; i < 20; i++) {
+        q = reopen(O_RDWR);
+        ok(registers(q, i));
+        assert_int_equal(in_child(child_sends, NULL), 0);
+        ok(mq_close(q));
+        comes_before(i);
+        expect(q = reopen(O_RDWR), "x", 0);
+    }
+    assert_true(quiet());
+}
+
+static void fired_before_another(void **state)
+{
+    (void)state;
+    q = create_quiet(2);
+    for (int i = 0; i < 20; i++) {
+        ok(registers(q, i));
+        assert_int_equal(in_child(child_sends, NULL), 0);
+        ok(registers(q, 1000));
+        comes_before(i);
+        ok(mq_notify(q, NULL));
+        expect(q, "x", 0);
+    }
+    assert_true(quiet());
 }
 
 static void closed(void **state)
@@ -363,7 +404,10 @@ int group_notify_end(void)
              removed_on_another_descriptor),
         SAYS("Linux: NULL succeeds where nothing is registered", nothing_to_remove),
         SAYS("Linux: NULL of another process removes nothing", others_remove),
-        SAYS("Linux: what was sent before the removal is delivered", fired_before_removal),
+        SAYS("Linux: what was sent before the removal is delivered by then", fired_before_removal),
+        SAYS("Linux: what was sent before the closing is delivered by then", fired_before_closing),
+        SAYS("Linux: what was sent before a registration is delivered by then",
+             fired_before_another),
         SAYS("mq_close(3): a notification request attached via this descriptor is removed", closed),
         SAYS("Linux: closing any of the process's descriptors of the queue removes it",
              another_closed),
