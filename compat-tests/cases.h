@@ -78,7 +78,7 @@ int in_child(int (*f)(void *arg), void *arg);
         if (left_ < 0)                                                                             \
             fail_msg("after a minute, still not: %s", #condition);                                 \
     } while (0)
-/* Is the thread asleep (state S)? */
+/* Is the thread asleep (state S), and not for the time that a filesystem takes? */
 bool asleep(pid_t tid);
 
 /* Has this process the capability?  Root in a container may lack it.  In a child: become this user,
