@@ -271,6 +271,38 @@ static void receiver_first(void **state)
     await(shared->signals == 1);
 }
 
+/* --- sent before the removal --------------------------------------------------------------------
+ */
+
+static void remove_too_late(void)
+{
+    mqd_t q = open_it();
+
+    for (int i = 1; i <= 10; i++) {
+        must(register_it(q) == 0);
+        shared->ready = i;
+        while (shared->done < i)
+            usleep(1000);
+        must(mq_notify(q, NULL) == 0 && shared->signals == i);
+        must(mq_receive(q, (char[32]){0}, 32, NULL) == 1);
+    }
+}
+
+static void sent_before_removal(void **state)
+{
+    pid_t pid;
+
+    (void)state;
+    owner_creates(0666, 5, 32);
+    pid = spawn_as(&other, remove_too_late);
+    for (int i = 1; i <= 10; i++) {
+        await(shared->ready == i);
+        as(&owner, send_it);
+        shared->done = i;
+    }
+    assert_int_equal(reap(pid), 0);
+}
+
 /* --- threads ------------------------------------------------------------------------------------
  */
 
@@ -330,6 +362,8 @@ int group_users_notify(void)
         EACH_END("the owner's", held_by_owner),
         EACH_END("one user's, to a third", among_others),
         SAYS("mq_notify(3): a blocked receiver of another user comes first", receiver_first),
+        SAYS("Linux: what was sent before another user's removal is delivered by then",
+             sent_before_removal),
         SAYS("mq_notify(3): SIGEV_THREAD on another user's queue", thread),
     };
 
