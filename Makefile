@@ -182,6 +182,8 @@ $(call tests,libmqx): $(B)/test/%: $(B)/obj/libmqx/%.o $(B)/lib/libmqx.a
 $(B)/test/wake_test: LDFLAGS += -Wl,--wrap=mqxi_event_sleep,--wrap=mqxi_event_sleep_once
 # It lets somebody fall asleep between two calls of one who wakes.
 $(B)/test/wait_test: LDFLAGS += -Wl,--wrap=syscall
+# What others do between two of its steps.
+$(B)/test/bell_steps_test: LDFLAGS += -Wl,--wrap=syscall,--wrap=mqxi_readiness
 # Somebody else writes between their steps.
 $(B)/test/inspect_test: LDFLAGS += -Wl,--wrap=mdb_txn_begin,--wrap=mdb_env_copyfd2,--wrap=pread
 define unit

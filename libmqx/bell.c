@@ -197,51 +197,70 @@ static long step(const struct mqxi_queue *q, int fd, unsigned have, unsigned wan
     return add(fd);
 }
 
-/* Make the FIFO show what the queue is.  edge: with one edge for everybody, if there is anything to
- * be done.  How many steps that took; -errno. */
+/* Who gives up knows nothing of the FIFO.  At first a count more, since others may be about to write
+ * what they found before. */
+static int give_up(struct mqxi_queue *q, int r)
+{
+    atomic_fetch_add(&q->header->shown, BOTH + 1);
+    atomic_fetch_and(&q->header->shown, ~BOTH);
+    return r;
+}
+
+/*
+ * Make the FIFO show what the queue is.  edge: with an edge for everybody.
+ *
+ * Who changed the FIFO looks at it again and then writes `shown`, with a new count, also where it
+ * says so already: so nobody who looked before that change can write what he found then.  What was
+ * written last is what the FIFO shows.
+ */
 static int adjust(struct mqxi_queue *q, int fd, bool edge)
 {
     _Atomic uint32_t *shown = &q->header->shown;
-    int steps = 0;
+    bool changed = false;
 
     for (int i = 0; i < TRIES; i++) {
         uint32_t before = atomic_load(shown);
         unsigned want = mqxi_readiness(q), have = mqxi_bell_shown(fd), now;
 
         if (have == 0)
-            return -EIO;
+            return give_up(q, -EIO);
         if (want && have != want) {
             /* Long before that it should be right, if it were our packets that are in it. */
             long r = i % 10 == 9 ? take_all_away(fd) : step(q, fd, have, want, edge);
 
             if (r < 0 && r != -EAGAIN)
-                return (int)r;
-            steps += r > 0;
+                return give_up(q, (int)r);
+            changed = true;
+            edge = edge && r <= 0;
             /* Others were faster, or a step may not be enough: look again.  Not in the most
-             * frequent case: who steps at the same time as we looks again. */
+             * frequent case: who steps at the same time as we finds a new count. */
             if (r < 0 || have != MQXI_CAN_SEND || want != BOTH)
                 continue;
+        } else if (edge) {
+            set_room(q, fd); /* who looks just then may see anything */
+            changed = true;
+            edge = false;
+            continue;
         }
         /* Nothing: all that there is is on its way in or out, and who does that will be here, if
          * he finds that what is shown is not so: he must know what that is. */
         now = want ? want : have;
-        /* With a count of changes: who was held up since it read `before` must not say that
-         * the FIFO shows what it showed then. */
-        if ((before & BOTH) != now &&
+        if ((changed || (before & BOTH) != now) &&
             !atomic_compare_exchange_strong(shown, &before, (before & ~BOTH) + (BOTH + 1) + now))
             continue;
+        changed = false;
         /* Who changes the queue now sees what is shown; what changed before, we see. */
         atomic_thread_fence(memory_order_seq_cst);
         if (mqxi_readiness(q) == want)
-            return steps;
+            return 0;
     }
-    return -EAGAIN;
+    return give_up(q, -EAGAIN);
 }
 
-/* What is done with the FIFO open. */
+/* What is done with the FIFO open: make it show what the queue is; with an edge. */
 struct errand {
     struct mqxi_queue *q;
-    bool adjust, edge; /* make it show what the queue is; with an edge, or only that */
+    bool edge;
 };
 
 static long run(void *arg)
@@ -251,16 +270,16 @@ static long run(void *arg)
 
     if (fd < 0)
         return fd;
-    r = e->adjust ? adjust(e->q, fd, e->edge) : 0;
-    if (e->edge && r <= 0)
+    r = adjust(e->q, fd, e->edge);
+    if (e->edge && r < 0)
         set_room(e->q, fd);
     mqxi_sys_close(fd);
-    return r < 0 ? r : 0;
+    return r;
 }
 
 int mqxi_bell_adjust(struct mqxi_queue *q)
 {
-    return (int)mqxi_spare_descriptor(run, &(struct errand){q, .adjust = true});
+    return (int)mqxi_spare_descriptor(run, &(struct errand){q, .edge = false});
 }
 
 /* --- ringing ---------------------------------------------------------------------------------- */
@@ -339,7 +358,7 @@ void mqxi_bell_sync(struct mqxi_queue *q)
     /* As the kernel's queues: each change is an edge to everybody, whatever it is that became
      * possible. */
     if (tells & MQXI_TELLS_EDGES)
-        mqxi_spare_descriptor(run, &(struct errand){q, wrong(q, tells), .edge = true});
+        mqxi_spare_descriptor(run, &(struct errand){q, .edge = true});
     else
         mqxi_bell_check(q);
 }
