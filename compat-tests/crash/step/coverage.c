@@ -47,6 +47,7 @@ static const struct {
     {"notify.c", NULL, NULL, "promise->", "on its sender's stack, where the swap fails"},
     {"bell.c", NULL, NULL, "mqxi_sys_", errno_only},
     {"bell.c", "disarm", NULL, NULL, "only where nobody has polled for ten seconds"},
+    {"bell.c", "give_up", NULL, NULL, "only where the FIFO is broken, or 100 times not found as left"},
     {"guard.c", NULL, NULL, "q->dead", "this process's struct mqxi_queue"},
     {"guard.c", NULL, NULL, "w->", "this process's table of mappings"},
     {"guard.c", NULL, NULL, "c->", "this process's table of mappings"},
