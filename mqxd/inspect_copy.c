@@ -15,6 +15,7 @@
 #include "file.h"
 #include "inspect_private.h"
 #include "log.h"
+#include "room.h"
 
 static int said(const char *path, int r)
 {
@@ -53,7 +54,7 @@ static int write_copy(struct inspect *s, const char *path)
 /* LMDB would take a full disk for a broken one. */
 static int have_room(const struct journal *j, int fd, off_t size)
 {
-    uint64_t copied = STORE_COPIES * 4096 * j->changes, all = (uint64_t)size;
+    uint64_t copied = ROOM_COPIES * 4096 * j->changes, all = (uint64_t)size;
 
     if (copied > all)
         copied = all;

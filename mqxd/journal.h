@@ -23,8 +23,7 @@
 
 #define JOURNAL_FILE  "journal"
 #define JOURNAL_ALIGN UINT64_C(4096)
-#define JOURNAL_FIRST                                                                              \
-    (UINT64_C(1) << 20) /* bytes that it begins with, where the disk is not small */
+#define JOURNAL_FIRST (UINT64_C(1) << 20)  /* bytes of a new one, where the disk is not small */
 #define JOURNAL_MOST  (UINT64_C(16) << 20) /* and that it has at most */
 #define JOURNAL_BATCH (UINT64_C(2) << 20)  /* what is larger is as cheap without it */
 

@@ -7,8 +7,6 @@
 
 #include "store.h"
 
-#define STORE_COPIES 6 /* pages that LMDB copies for a change, at most, as a rule */
-
 #define STORE_MAGIC UINT64_C(0x31726f74732d7871) /* "qx-stor1" */
 
 struct meta_record {

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define ROOM_COPIES 6 /* pages that LMDB copies for a change, at most, as a rule */
+
 struct room {
     MDB_env *env;
     uint64_t limit, allocated; /* bytes: that messages may fill; that the file has on disk */

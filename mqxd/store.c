@@ -224,7 +224,7 @@ void store_close(struct store *s)
 
 int store_spend(struct store *s, size_t bytes)
 {
-    uint64_t pages = bytes / 4096 + STORE_COPIES;
+    uint64_t pages = bytes / 4096 + ROOM_COPIES;
 
     if (s->left == UINT64_MAX)
         return 0;

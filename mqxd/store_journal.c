@@ -155,7 +155,7 @@ static uint64_t pages_needed(const struct store *s)
 {
     const struct journal *j = &s->journal;
     uint64_t pages = 3 * (j->bytes + j->at - j->end) / 4096;
-    uint64_t copies = (j->changes + j->making) * STORE_COPIES;
+    uint64_t copies = (j->changes + j->making) * ROOM_COPIES;
 
     return pages + (copies < s->tree + pages ? copies : s->tree + pages) + 64;
 }
